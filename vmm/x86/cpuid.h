@@ -8,6 +8,7 @@
 #define HOLDFAST_VMM_X86_CPUID_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <linux/kvm.h>
