@@ -100,7 +100,7 @@ static void clear_bits(struct cpuid_table *t, uint32_t leaf, uint32_t ebx, uint3
 
 static void hide_unpreservable(struct cpuid_table *t)
 {
-	struct kvm_cpuid_entry2 *kvm = cpuid_find(t, KVM_FEATURES_LEAF, 0);
+	struct kvm_cpuid_entry2 *kvm;
 
 	clear_bits(t, 1, 0, LEAF1_ECX_VMX | LEAF1_ECX_PDCM);
 	clear_bits(t, 7, LEAF7_EBX_SGX | LEAF7_EBX_PT, LEAF7_ECX_SGX_LC);
@@ -113,6 +113,7 @@ static void hide_unpreservable(struct cpuid_table *t)
 	remove_leaf(t, 0x8000000a); /* SVM */
 	remove_leaf(t, 0x80000022); /* PMU of AMD */
 	remove_leaf(t, 0x80000026); /* topology of AMD: 0xb says the same */
+	kvm = cpuid_find(t, KVM_FEATURES_LEAF, 0);
 	if (kvm)
 		kvm->eax &= ~KVM_NOT_OFFERED;
 }
