@@ -15,6 +15,7 @@ const struct kvm_need arch_kvm_needs[] = {
 	NEED(KVM_CAP_SET_TSS_ADDR, "2.6.25"),
 	NEED(KVM_CAP_EXT_CPUID, "2.6.26"),
 	NEED(KVM_CAP_MP_STATE, "2.6.26"),
+	NEED(KVM_CAP_IRQ_ROUTING, "2.6.30"),
 	NEED(KVM_CAP_MCE, "2.6.32"),
 	NEED(KVM_CAP_PIT2, "2.6.31"),
 	NEED(KVM_CAP_IRQFD, "2.6.32"),

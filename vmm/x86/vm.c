@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "vmm/x86/clock_state.h"
 #include "vmm/x86/cold_vcpu.h"
+#include "vmm/x86/irq_routing.h"
 #include "vmm/x86/irqchip_state.h"
 #include "vmm/x86/layout.h"
 #include "vmm/x86/vcpu_image.h"
@@ -49,6 +50,8 @@ static int create_irqchip(struct arch_vm *vm, struct error *err)
 		r = error_sys(err, -errno, "KVM_SET_TSS_ADDR");
 	if (r >= 0)
 		r = kvm_ioctl(vm->vm_fd, KVM_CREATE_IRQCHIP, NULL, "KVM_CREATE_IRQCHIP", err);
+	if (r >= 0)
+		r = irq_routing_set(vm->vm_fd, err);
 	if (r >= 0)
 		r = kvm_ioctl(vm->vm_fd, KVM_CREATE_PIT2, &pit, "KVM_CREATE_PIT2", err);
 	return MIN_OF(r, 0);
