@@ -76,9 +76,9 @@ void chardev_set_client(struct chardev *c, const struct chardev_client *client);
 void chardev_watch(struct chardev *c, bool readable, bool writable);
 
 /*
- * Reads at most size bytes. Returns their number; 0 with *ret_break true: a break came after what
- * was read before; -EAGAIN: nothing there now, or nobody connected; -EPIPE: no input will come any
- * more.
+ * Reads at most size bytes and returns their number. *ret_break: a break came after these bytes, of
+ * which there may be none. -EAGAIN: nothing there now, or nobody connected; -EPIPE: no input will
+ * come any more.
  */
 ssize_t chardev_read(struct chardev *c, void *buf, size_t size, bool *ret_break);
 

@@ -65,7 +65,7 @@ static inline void saved_free(struct saved *s)
 	*s = (struct saved){0};
 }
 
-#define SAVED_MAX (1U << 20)
+#define SAVED_MAX (1U << 17)
 
 static inline struct saved finish_saved(struct state_writer *w)
 {
