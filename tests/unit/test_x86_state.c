@@ -343,7 +343,8 @@ static void test_interrupt_controllers(void **state _unused_)
 static void test_pit(void **state _unused_)
 {
 	static struct arch_vm vm = {.vm_fd = FD_NONE};
-	struct kvm_pit_state2 pit = {.channels[0] = {.count = 0x10000, .mode = 2, .rw_mode = 3}};
+	struct kvm_pit_state2 pit = {.channels[0] = {.count = 0x10000, .mode = 2, .rw_mode = 3},
+				     .channels[1] = {.mode = 0xff}};
 
 	check_registers(&x86_pit_state_ops, &vm, "", &pit, sizeof(pit), NULL);
 	check_registers(&x86_pit_state_ops, &vm, "", &pit, sizeof(pit) + 4, "registers");

@@ -7,6 +7,9 @@
 #include "vmm/kvm.h"
 #include "vmm/x86/vm.h"
 
+/* A channel that was never programmed: what KVM has at reset. */
+#define PIT_MODE_NONE 0xff
+
 static int irqchip_save(const void *obj, struct state_writer *w, struct error *err)
 {
 	const struct x86_irqchip *c = obj;
@@ -84,7 +87,9 @@ static int pit_load(void *obj, uint32_t version _unused_, struct state_reader *r
 	for (unsigned int i = 0; i < ARRAY_SIZE(pit.channels); i++) {
 		const struct kvm_pit_channel_state *c = &pit.channels[i];
 
-		state_require(r, c->count <= 0x10000 && c->mode <= 5 && c->rw_mode <= 3,
+		state_require(r,
+			      c->count <= 0x10000 && c->rw_mode <= 3 &&
+				      (c->mode <= 5 || c->mode == PIT_MODE_NONE),
 			      "registers: channel %u is in no possible state", i);
 	}
 	state_require(

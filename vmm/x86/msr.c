@@ -157,9 +157,27 @@ int msr_get_all(int vcpu_fd, const struct msr_list *list, struct kvm_msr_entry *
 	return 0;
 }
 
-/* Those of entries[first..count) that are TSC_DEADLINE (or all others); returns how many fit. */
-static unsigned int fill_batch(const struct kvm_msr_entry *entries, unsigned int count,
-			       unsigned int *next, bool deadline, struct msr_batch *batch)
+/*
+ * What already has its value is left alone: writing it again does nothing but fill the host's log
+ * where KVM knows an MSR only half.
+ */
+static void drop_equal(int vcpu_fd, struct msr_batch *batch)
+{
+	struct msr_batch present = *batch;
+	int readable = ioctl(vcpu_fd, KVM_GET_MSRS, &present);
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < batch->nmsrs; i++) {
+		if ((int)i < readable && present.entries[i].data == batch->entries[i].data)
+			continue;
+		batch->entries[kept++] = batch->entries[i];
+	}
+	batch->nmsrs = kept;
+}
+
+/* The next of entries that are TSC_DEADLINE (or all others), as many as fit. */
+static void fill_batch(const struct kvm_msr_entry *entries, unsigned int count, unsigned int *next,
+		       bool deadline, struct msr_batch *batch)
 {
 	unsigned int n = 0;
 
@@ -173,7 +191,6 @@ static unsigned int fill_batch(const struct kvm_msr_entry *entries, unsigned int
 		batch->entries[n++].data = e->data;
 	}
 	batch->nmsrs = n;
-	return n;
 }
 
 /* KVM_SET_MSRS stops at the first it does not take: passed over if it may be, and on. */
@@ -210,8 +227,11 @@ static int set_pass(int vcpu_fd, const struct kvm_msr_entry *entries, unsigned i
 	unsigned int next = 0;
 	int r = 0;
 
-	while (r == 0 && fill_batch(entries, count, &next, deadline, &batch) > 0)
+	while (r == 0 && next < count) {
+		fill_batch(entries, count, &next, deadline, &batch);
+		drop_equal(vcpu_fd, &batch);
 		r = set_batch(vcpu_fd, &batch, err);
+	}
 	return r;
 }
 

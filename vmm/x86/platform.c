@@ -75,16 +75,17 @@ static int make_uart(struct arch_platform *p, const struct arch_platform_params 
 		     struct error *err)
 {
 	struct uart16550_params uart = {.irq = wire_line(&p->uart_wire, p->vm, GSI_UART0),
-					.backend = p->console,
 					.loop = params->loop};
 	int r = make_console(p, params, err);
 
-	if (r == 0)
-		r = uart16550_new(&uart, &p->uart, err);
-	if (r == 0)
-		r = bus_add(params->ports, PORT_UART0, UART16550_IO_SIZE, &uart16550_io_ops,
-			    p->uart, err);
-	return r;
+	if (r < 0)
+		return r;
+	uart.backend = p->console;
+	r = uart16550_new(&uart, &p->uart, err);
+	if (r < 0)
+		return r;
+	return bus_add(params->ports, PORT_UART0, UART16550_IO_SIZE, &uart16550_io_ops, p->uart,
+		       err);
 }
 
 static int make_rtc(struct arch_platform *p, const struct arch_platform_params *params,
