@@ -35,6 +35,11 @@ static int tsc_offset(int fd, unsigned long request, uint64_t *offset, struct er
 	return MIN_OF(r, 0);
 }
 
+int vcpu_tsc_offset_get(int vcpu_fd, uint64_t *ret, struct error *err)
+{
+	return tsc_offset(vcpu_fd, KVM_GET_DEVICE_ATTR, ret, err);
+}
+
 /*
  * KVM gives kvmclock, TSC and wall time of one instant where it can (master clock in use); where it
  * cannot, the three are read one after the other, again if that took long.
@@ -71,7 +76,7 @@ static int clock_save(const void *obj, struct state_writer *w, struct error *err
 	int r = read_clock(vm, &image, err);
 
 	for (unsigned int i = 0; r == 0 && i < vm->cpus; i++)
-		r = tsc_offset(vm->vcpus[i].fd, KVM_GET_DEVICE_ATTR, &image.tsc_offsets[i], err);
+		r = vcpu_tsc_offset_get(vm->vcpus[i].fd, &image.tsc_offsets[i], err);
 	if (r < 0)
 		return r;
 	state_put_bytes(w, "kvmclock", &image.kvmclock, sizeof(image.kvmclock));

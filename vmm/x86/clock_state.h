@@ -6,6 +6,9 @@
 #include "base/state.h"
 #include "vmm/x86/vm.h"
 
+/* KVM_VCPU_TSC_OFFSET: what KVM adds to the host's TSC. */
+int vcpu_tsc_offset_get(int vcpu_fd, uint64_t *ret, struct error *err);
+
 /* obj: struct arch_vm. Node "clock". */
 extern const struct state_ops x86_clock_state_ops;
 

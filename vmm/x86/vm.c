@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "vmm/x86/clock_state.h"
@@ -37,6 +38,18 @@ static int enable_caps(struct arch_vm *vm, struct error *err)
 	if (kvm_enable_cap(vm->vm_fd, KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE) < 0)
 		log_debug("KVM has no PMU to switch off");
 	return 0;
+}
+
+/*
+ * vCPUs are to have the rate of the host's TSC as the kernel knows it now. Without this KVM takes,
+ * where the CPU does not say that its TSC is constant, the rate that was measured at boot; if the
+ * kernel has refined that since by more than 250 ppm, KVM gives the vCPU a TSC that it would have
+ * to scale, cannot, and leaves it standing still or chasing the host's.
+ */
+static void use_host_tsc_rate(const struct arch_vm *vm)
+{
+	if (ioctl(vm->vm_fd, KVM_SET_TSC_KHZ, 0L) < 0)
+		log_debug("this KVM does not set the TSC's rate for a whole VM");
 }
 
 static int create_irqchip(struct arch_vm *vm, struct error *err)
@@ -92,6 +105,7 @@ int arch_vm_new(int kvm_fd, int vm_fd, unsigned int cpus, struct arch_vm **ret, 
 	vm->pic[0] = (struct x86_irqchip){vm_fd, KVM_IRQCHIP_PIC_MASTER};
 	vm->pic[1] = (struct x86_irqchip){vm_fd, KVM_IRQCHIP_PIC_SLAVE};
 	vm->ioapic = (struct x86_irqchip){vm_fd, KVM_IRQCHIP_IOAPIC};
+	use_host_tsc_rate(vm);
 	r = enable_caps(vm, err);
 	if (r == 0)
 		r = create_irqchip(vm, err);
@@ -125,6 +139,24 @@ static int learn_from_first_vcpu(struct arch_vm *vm, int fd, struct error *err)
 	return 0;
 }
 
+/* The guest's TSC is the host's plus an offset: all that clock_state.c does stands on this. */
+static int check_tsc(int fd, struct error *err)
+{
+	uint64_t before = clock_tsc(), guest, offset, host;
+	int r = vcpu_tsc_offset_get(fd, &offset, err);
+
+	if (r < 0)
+		return r;
+	if (msr_get(fd, MSR_IA32_TSC, &guest) < 0)
+		return error_set(err, -EIO, "IA32_TSC cannot be read");
+	host = guest - offset;
+	if (host < before || host > clock_tsc())
+		return error_set(err, -EAGAIN,
+				 "KVM does not run the vCPU's TSC at the rate of the host's, which "
+				 "the kernel is still measuring: try again");
+	return 0;
+}
+
 int arch_vcpu_init(struct arch_vm *vm, unsigned int index, int fd, struct error *err)
 {
 	struct x86_vcpu *vcpu = &vm->vcpus[index];
@@ -139,6 +171,8 @@ int arch_vcpu_init(struct arch_vm *vm, unsigned int index, int fd, struct error 
 		r = kvm_ioctl(fd, KVM_X86_SETUP_MCE, &mcg_cap, "KVM_X86_SETUP_MCE", err);
 	if (r >= 0)
 		r = cold_vcpu_lapic(fd, err);
+	if (r >= 0)
+		r = check_tsc(fd, err);
 	if (r >= 0 && index == 0)
 		r = learn_from_first_vcpu(vm, fd, err);
 	if (r < 0)
