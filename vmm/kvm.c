@@ -110,5 +110,5 @@ int kvm_ioctl(int fd, unsigned long request, void *arg, const char *what, struct
 	do
 		r = ioctl(fd, request, arg);
 	while (r < 0 && errno == EINTR);
-	return r < 0 ? error_sys(err, -errno, "%s", what) : r;
+	return r < 0 ? error_sys(err, -errno, "%s", what) : 0;
 }

@@ -38,8 +38,8 @@ int kvm_cap(int fd, long cap);
 int kvm_enable_cap(int vm_fd, uint32_t cap, uint64_t arg);
 
 /*
- * An ioctl on a KVM object, again after EINTR. 0 or a positive result, or -errno with a message
- * that names `what` ("vCPU 1: KVM_SET_REGS").
+ * An ioctl on a KVM object, again after EINTR. 0, or -errno with a message that names `what` ("vCPU
+ * 1: KVM_SET_REGS").
  */
 int kvm_ioctl(int fd, unsigned long request, void *arg, const char *what, struct error *err);
 

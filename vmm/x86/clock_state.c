@@ -32,7 +32,7 @@ static int tsc_offset(int fd, unsigned long request, uint64_t *offset, struct er
 		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)offset};
 	int r = kvm_ioctl(fd, request, &attr, "KVM_VCPU_TSC_OFFSET", err);
 
-	return MIN_OF(r, 0);
+	return r;
 }
 
 int vcpu_tsc_offset_get(int vcpu_fd, uint64_t *ret, struct error *err)

@@ -43,7 +43,7 @@ int cold_vcpu_lapic(int vcpu_fd, struct error *err)
 		return r;
 	lapic_set_pin(&lapic, LAPIC_LVT_LINT0, LVT_MODE_EXTINT);
 	lapic_set_pin(&lapic, LAPIC_LVT_LINT1, LVT_MODE_NMI);
-	return MIN_OF(kvm_ioctl(vcpu_fd, KVM_SET_LAPIC, &lapic, "KVM_SET_LAPIC", err), 0);
+	return kvm_ioctl(vcpu_fd, KVM_SET_LAPIC, &lapic, "KVM_SET_LAPIC", err);
 }
 
 /* Flat, 4 GiB. Type: 0xb code, execute/read, accessed; 0x3 data, read/write, accessed. */
@@ -108,5 +108,5 @@ int cold_vcpu_enter(int vcpu_fd, const struct boot_entry *entry, struct error *e
 	r = kvm_ioctl(vcpu_fd, KVM_SET_SREGS2, &sregs, "KVM_SET_SREGS2", err);
 	if (r >= 0)
 		r = kvm_ioctl(vcpu_fd, KVM_SET_REGS, &regs, "KVM_SET_REGS", err);
-	return MIN_OF(r, 0);
+	return r;
 }

@@ -50,6 +50,5 @@ int irq_routing_set(int vm_fd, struct error *err)
 	struct routing routing = {0};
 
 	routing.nr = irq_routes_of_pins(routing.entries);
-	return MIN_OF(kvm_ioctl(vm_fd, KVM_SET_GSI_ROUTING, &routing, "KVM_SET_GSI_ROUTING", err),
-		      0);
+	return kvm_ioctl(vm_fd, KVM_SET_GSI_ROUTING, &routing, "KVM_SET_GSI_ROUTING", err);
 }

@@ -27,7 +27,7 @@ static int irqchip_save(const void *obj, struct state_writer *w, struct error *e
 
 static int irqchip_set(const struct x86_irqchip *c, struct kvm_irqchip *chip, struct error *err)
 {
-	return MIN_OF(kvm_ioctl(c->vm_fd, KVM_SET_IRQCHIP, chip, "KVM_SET_IRQCHIP", err), 0);
+	return kvm_ioctl(c->vm_fd, KVM_SET_IRQCHIP, chip, "KVM_SET_IRQCHIP", err);
 }
 
 static int pic_load(void *obj, uint32_t version _unused_, struct state_reader *r,
@@ -98,7 +98,7 @@ static int pit_load(void *obj, uint32_t version _unused_, struct state_reader *r
 	ret = state_reader_done(r, err);
 	if (ret < 0 || mode == STATE_CHECK)
 		return ret;
-	return MIN_OF(kvm_ioctl(vm->vm_fd, KVM_SET_PIT2, &pit, "KVM_SET_PIT2", err), 0);
+	return kvm_ioctl(vm->vm_fd, KVM_SET_PIT2, &pit, "KVM_SET_PIT2", err);
 }
 
 const struct state_ops x86_pic_state_ops = {

@@ -117,17 +117,27 @@ int msr_get(int vcpu_fd, uint32_t index, uint64_t *ret)
 	return 0;
 }
 
+/* KVM_GET_MSRS stops at the first that it cannot read: that one is dropped, and on behind it. */
 void msr_list_probe(int vcpu_fd, struct msr_list *list)
 {
-	unsigned int kept = 0;
+	unsigned int kept = 0, next = 0;
 
-	for (unsigned int i = 0; i < list->count; i++) {
-		uint64_t value;
+	while (next < list->count) {
+		unsigned int n = MIN_OF(list->count - next, MSRS_PER_CALL);
+		struct msr_batch batch = {.nmsrs = n};
+		int readable;
 
-		if (msr_get(vcpu_fd, list->indices[i], &value) == 0)
-			list->indices[kept++] = list->indices[i];
-		else
-			log_debug("MSR 0x%x cannot be read: not saved", list->indices[i]);
+		for (unsigned int i = 0; i < n; i++)
+			batch.entries[i].index = list->indices[next + i];
+		readable = ioctl(vcpu_fd, KVM_GET_MSRS, &batch);
+		if (readable < 0)
+			readable = 0;
+		memmove(&list->indices[kept], &list->indices[next],
+			(size_t)readable * sizeof(list->indices[0]));
+		kept += (unsigned int)readable;
+		next += (unsigned int)readable;
+		if ((unsigned int)readable < n)
+			log_debug("MSR 0x%x cannot be read: not saved", list->indices[next++]);
 	}
 	list->count = kept;
 }

@@ -45,7 +45,7 @@ static int do_steps(int fd, const struct step *steps, size_t count, struct error
 
 	for (size_t i = 0; r >= 0 && i < count; i++)
 		r = kvm_ioctl(fd, steps[i].request, steps[i].arg, steps[i].what, err);
-	return MIN_OF(r, 0);
+	return r;
 }
 
 static bool has_shadow_stack(struct cpuid_table *cpuid)

@@ -67,7 +67,7 @@ static int create_irqchip(struct arch_vm *vm, struct error *err)
 		r = irq_routing_set(vm->vm_fd, err);
 	if (r >= 0)
 		r = kvm_ioctl(vm->vm_fd, KVM_CREATE_PIT2, &pit, "KVM_CREATE_PIT2", err);
-	return MIN_OF(r, 0);
+	return r;
 }
 
 static int learn_host(struct arch_vm *vm, struct error *err)
