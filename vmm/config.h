@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a VM is made of, as the user said it: command line, JSON file or API, all with the same
+ * names. It travels inside the state as JSON, so that the machine of a resumed guest is built by
+ * the code that built the cold one.
+ */
+#ifndef HOLDFAST_VMM_CONFIG_H
+#define HOLDFAST_VMM_CONFIG_H
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "luo/tokens.h"
+
+#define VM_CPUS_MAX	  32
+#define VM_MEMORY_MIN	  (32ULL << 20)
+#define VM_MEMORY_MAX	  (4ULL << 40)
+#define VM_MEMORY_DEFAULT (512ULL << 20)
+#define VM_CMDLINE_MAX	  2048 /* COMMAND_LINE_SIZE of x86 Linux, terminator included */
+
+enum console_mode {
+	CONSOLE_OFF,
+	CONSOLE_STDIO,	/* "stdio" */
+	CONSOLE_PTY,	/* "pty" */
+	CONSOLE_FILE,	/* "file=PATH": output is appended, input is none */
+	CONSOLE_SOCKET, /* "socket=PATH": listens, one client at a time */
+};
+
+struct console_config {
+	enum console_mode mode;
+	char path[PATH_MAX];
+};
+
+struct vm_config {
+	char id[LUO_VM_ID_MAX +
+		1]; /* letters, digits, '-', '_', '.'; starts with a letter or digit */
+	char kernel[PATH_MAX];
+	char initramfs[PATH_MAX]; /* "" for none */
+	char cmdline[VM_CMDLINE_MAX];
+	uint32_t cpus;
+	uint64_t memory; /* bytes, a multiple of 2 MiB */
+	struct console_config console;
+	char api_socket[PATH_MAX]; /* "" for none */
+	char agent[PATH_MAX];	   /* luod's socket; "" for none */
+	bool preserve_on_update;
+};
+
+/* Defaults: one CPU, 512 MiB, console on stdio, nothing else. */
+void vm_config_init(struct vm_config *config);
+
+/*
+ * Reads a document into *config, over what is there. Every unknown key, wrong type and value out of
+ * range is named, all in one message.
+ */
+int vm_config_from_json(json_t *json, struct vm_config *config, struct error *err);
+
+/* The whole configuration; vm_config_from_json() of it gives an equal one. New reference. */
+json_t *vm_config_to_json(const struct vm_config *config);
+
+/*
+ * Checks what can only be known with the whole in hand: required fields, files that are missing or
+ * unreadable, options that exclude each other. All named in one message.
+ */
+int vm_config_validate(const struct vm_config *config, struct error *err);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest RAM: one memfd per region, MAP_SHARED, transparent huge pages asked for before the first
+ * touch. Made so that LUO can preserve it: MFD_EXEC | MFD_ALLOW_SEALING, sealed SHRINK | GROW
+ * (docs/decisions/ says why), no region of 1 TiB or more. On a resume the same regions are mapped
+ * from the memfds that LUO gave back.
+ */
+#ifndef HOLDFAST_VMM_GUEST_MEMORY_H
+#define HOLDFAST_VMM_GUEST_MEMORY_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "devices/attach.h"
+
+/* RAM below the hole ends here at the latest; the rest starts at 4 GiB. */
+#define RAM_LOW_MAX    0xc0000000ULL
+#define RAM_HIGH_START 0x100000000ULL
+/* A memfd of 1 TiB or more cannot be preserved (per-page array of the kernel's memfd handler). */
+#define RAM_REGION_MAX	(512ULL << 30)
+#define RAM_REGIONS_MAX 10
+
+struct guest_memory_region {
+	uint64_t gpa;
+	uint64_t size;
+	void *hva;
+	int fd; /* owned by the guest memory */
+};
+
+/* Regions by guest address; layout depends on size alone, on every version. */
+struct guest_memory_layout {
+	unsigned int count;
+	struct {
+		uint64_t gpa, size;
+	} regions[RAM_REGIONS_MAX];
+};
+
+struct guest_ram;
+
+/* size: bytes, a multiple of 2 MiB, VM_MEMORY_MIN to VM_MEMORY_MAX. */
+int guest_memory_layout(uint64_t size, struct guest_memory_layout *ret, struct error *err);
+
+/* Fresh, zeroed RAM. -ENOMEM says how much was asked for. -EPERM: vm.memfd_noexec=2, with the way
+ * out. */
+int guest_ram_create(uint64_t size, struct guest_ram **ret, struct error *err);
+
+/*
+ * RAM from preserved memfds, one per region in order; takes the descriptors only on success.
+ * Refuses a memfd of the wrong size and one that came back sealed against writing.
+ */
+int guest_ram_adopt(uint64_t size, int *fds, unsigned int count, struct guest_ram **ret,
+		    struct error *err);
+
+void guest_ram_free(struct guest_ram *ram); /* NULL is fine */
+
+uint64_t guest_ram_size(const struct guest_ram *ram);
+unsigned int guest_ram_region_count(const struct guest_ram *ram);
+const struct guest_memory_region *guest_ram_region(const struct guest_ram *ram, unsigned int index);
+
+/* The one function that turns a guest address into a pointer; see struct guest_memory. */
+void *guest_ram_ptr(const struct guest_ram *ram, uint64_t gpa, uint64_t len);
+
+/* What devices are given. */
+struct guest_memory guest_ram_view(struct guest_ram *ram);
+
+/* Copies with bounds check. -EFAULT: not all of it is RAM. */
+int guest_ram_write(const struct guest_ram *ram, uint64_t gpa, const void *data, uint64_t len);
+int guest_ram_read(const struct guest_ram *ram, uint64_t gpa, void *data, uint64_t len);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine: guest memory, vCPUs, interrupt controllers, buses and devices, wired by one function
+ * for a cold boot and for a resume. Lock order: machine > bus > device > backend. All functions
+ * belong to the loop's thread.
+ */
+#ifndef HOLDFAST_VMM_MACHINE_H
+#define HOLDFAST_VMM_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "base/state.h"
+#include "vmm/config.h"
+#include "vmm/guest_memory.h"
+
+struct machine;
+
+enum machine_event {
+	MACHINE_EVENT_POWEROFF, /* the guest switched itself off */
+	MACHINE_EVENT_RESET,	/* the guest asked for a reset, or a triple fault happened */
+	MACHINE_EVENT_CRASHED, /* KVM cannot run a vCPU any more; err says why. vCPUs are stopped */
+	MACHINE_EVENT_ALL_VCPUS_RAN, /* every vCPU came out of its first KVM_RUN since
+					machine_start() */
+};
+
+/* On the loop's thread. err is for MACHINE_EVENT_CRASHED, else NULL. */
+typedef void machine_event_fn(void *opaque, enum machine_event event, const struct error *err);
+
+/*
+ * Builds the whole machine from the configuration. Takes ram (even on failure). Nothing runs yet.
+ * Opens /dev/kvm; -ENOENT, -EACCES, -ENOSYS each say what the operator can do.
+ */
+int machine_build(const struct vm_config *config, struct loop *loop, struct guest_ram *ram,
+		  machine_event_fn *on_event, void *opaque, struct machine **ret,
+		  struct error *err);
+void machine_free(struct machine *machine); /* stops vCPUs; NULL is fine */
+
+/* Cold boot: loads kernel, initramfs, tables; sets vCPU 0 to the kernel's entry. */
+int machine_boot(struct machine *machine, struct error *err);
+
+/* Everything in `blob` into the machine: see state_load_objects(). STATE_CHECK changes nothing. */
+int machine_load(struct machine *machine, const struct state_blob *blob, enum state_mode mode,
+		 struct error *err);
+
+/* All objects of the machine, vCPUs paused. Does not grow with guest RAM. */
+int machine_save(struct machine *machine, struct state_writer *w, struct error *err);
+
+/* Upper bound of what machine_save() writes, known before anything is paused. Bytes. */
+size_t machine_state_size_max(const struct machine *machine);
+
+/* Refuses what cannot be preserved (nested virtualisation in use, ...): for preflight, the guest
+ * runs. */
+int machine_can_preserve(struct machine *machine, struct error *err);
+
+/* Starts or continues all vCPUs. Threads are made at the first call. */
+int machine_start(struct machine *machine, struct error *err);
+
+/*
+ * Stops all vCPUs: each has left KVM_RUN with its I/O completed when this returns 0. -ETIMEDOUT:
+ * one did not stop within timeout_ms; all run on.
+ */
+int machine_pause(struct machine *machine, unsigned int timeout_ms, struct error *err);
+bool machine_is_running(const struct machine *machine);
+
+/*
+ * After a load and before machine_start(): tells guest and devices that time has passed
+ * (KVM_KVMCLOCK_CTRL, one spurious interrupt where the gap may have swallowed one, link announced).
+ */
+int machine_resumed(struct machine *machine, struct error *err);
+
+/* Presses the ACPI power button. */
+void machine_power_button(struct machine *machine);
+
+struct guest_ram *machine_ram(struct machine *machine); /* borrowed */
+const struct vm_config *machine_config(const struct machine *machine);
+uint32_t machine_tsc_khz(const struct machine *machine);
+
+#endif
