@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Configuring and building Holdfast itself. Sourced, never run.
 
 # build_dir [NAME]: where meson builds; build-NAME for the sanitizer and clang builds.

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # used by those who source this
 # Shared by the scripts in tools/: messages, the cache, locks. Sourced, never run.
 
 HF_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Packages of a Debian suite that this machine is not set up for, from the mirror that it already uses and without
 # touching its own apt configuration. Sourced, never run.
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # What is taken from Debian as it is: the kernel's uAPI headers of 7.3 and the cloud kernels that guests boot.
 # Sourced, never run.
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # How a host kernel is made from its source. The text of this file is part of the key under which the result is kept:
 # what is changed here builds all kernels again. Sourced by kernel.sh.
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # The two kernels of the emulated host, built from Debian's source packages or from a tree that the user names, and kept
 # in the cache under a key of everything that went into them. Sourced, never run.
 
@@ -42,7 +43,7 @@ kernel_key() {
     {
         echo "$1 $2"
         grep -E '^CONFIG_|is not set$' "$KERNEL_CONFIG"
-        cat "$HF_ROOT/tools/lib/kernel-recipe.sh"
+        grep -vE '^ *(#|$)' "$HF_ROOT/tools/lib/kernel-recipe.sh"
         [ "$1" != 7.3 ] || kernel_patches | xargs -r cat
     } | sha
 }

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # used by those who source this
 # What is installed on the machine itself, and QEMU. Sourced, never run.
 
 # Building Holdfast and the host kernels, and running the emulated host.
@@ -9,7 +11,8 @@ PACKAGES_BUILD="gcc libc6-dev make patch meson ninja-build pkg-config
     python3 busybox-static kexec-tools curl jq ca-certificates git"
 
 # Checking it.
-PACKAGES_TEST="clang clang-format clang-tidy clang-tools cppcheck acpica-tools mandoc shellcheck"
+PACKAGES_TEST="clang clang-format-19 clang-tidy clang-tools cppcheck acpica-tools mandoc shellcheck
+    pyflakes3"
 
 package_missing() {
     local name
