@@ -84,21 +84,43 @@ kernel_build_locked() {
     version=$(kernel_version "$series")
     dir=$(kernel_dir "$series")
     [ ! -f "$dir/bzImage" ] || return 0
+    rm -rf "$HF_CACHE/tmp/kernel-$series".*
     tmp=$(new_dir "kernel-$series")
-    # A build that was interrupted leaves a gigabyte behind.
-    trap 'rm -rf "$HF_CACHE"/tmp/kernel-'"$series"'.*' EXIT
+    # A build that is interrupted must not go on, nor leave gigabytes behind.
+    KERNEL_TMP=$tmp KERNEL_JOB=
+    trap kernel_interrupted EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     mkdir -p "$tmp/out" "$HF_CACHE/log"
     kernel_unpack "$series" "$tmp"
     step "building host kernel $series ($version), $(nproc) jobs at a time; log: $HF_CACHE/log/kernel-$series.log"
-    (kernel_compile "$tmp/src" "$tmp/build" "$tmp/out") >"$HF_CACHE/log/kernel-$series.log" 2>&1 &
-    kernel_watch $! "$series" "$HF_CACHE/log/kernel-$series.log"
+    # In a process group of its own, so that all of it can be ended.
+    set -m
+    (kernel_compile "$tmp/src" "$tmp/build" "$tmp/out") >"$HF_CACHE/log/kernel-$series.log" 2>&1 </dev/null &
+    KERNEL_JOB=$!
+    set +m
+    kernel_watch "$KERNEL_JOB" "$series" "$HF_CACHE/log/kernel-$series.log"
+    KERNEL_JOB=
     printf '%s\n' "$version" >"$tmp/out/version"
     mkdir -p "$HF_CACHE/kernels"
     rm -rf "$dir"
     mv "$tmp/out" "$dir"
+    trap - EXIT INT TERM
     rm -rf "$tmp"
-    trap - EXIT
+    kernel_prune "$series"
     say "    kernel $(cat "$dir/release") is ready ($(du -k "$dir/bzImage" | cut -f1) KiB)"
+}
+
+# kernel_prune SERIES: of the kernels that other configurations made, the latest few are kept.
+kernel_prune() {
+    find "$HF_CACHE/kernels" -maxdepth 1 -type d -name "$1-*" -printf '%T@ %p\n' | sort -rn | tail -n +6 | cut -d' ' -f2- |
+        xargs -r rm -rf
+}
+
+kernel_interrupted() {
+    [ -z "$KERNEL_JOB" ] || kill -TERM -- "-$KERNEL_JOB" 2>/dev/null || true
+    [ -z "$KERNEL_JOB" ] || wait "$KERNEL_JOB" 2>/dev/null || true
+    rm -rf "$KERNEL_TMP"
 }
 
 # kernel_unpack SERIES DIR: DIR/src is the source with our patches.

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernels' own live update tests pass, on each kernel and across the kexec."""
 
-SCENARIO = {"programs": [], "allow": []}
+SCENARIO = {"programs": []}
 
-# Each is run with "-s 1" before the kexec and with "-s 2" after it, one pair at a time: a second test's sessions would
-# have to be held by a process of its own anyway.
+# Each is run with "-s 1" before the kexec and with "-s 2" after it: each takes the host through a kexec of its own.
 ACROSS = ["luo_kexec_simple", "luo_multi_session"]
 
 
@@ -14,7 +13,6 @@ def run(host):
         across(host, test, host.new)
         if number == 0:
             interface(host)
-
 
 
 def program(host, name, series):
