@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,19 +16,6 @@ void vm_config_init(struct vm_config *config)
 		.memory = VM_MEMORY_DEFAULT,
 		.console = {.mode = CONSOLE_STDIO},
 	};
-}
-
-bool vm_id_valid(const char *id)
-{
-	size_t len = strlen(id);
-
-	if (len == 0 || len > LUO_VM_ID_MAX || !isalnum((unsigned char)id[0]))
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (!isalnum((unsigned char)id[i]) && !strchr("-_.", id[i]))
-			return false;
-	}
-	return true;
 }
 
 static void check_input_file(struct problems *p, const char *key, const char *path)

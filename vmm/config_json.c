@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "luo/agent.h"
 #include "vmm/config_priv.h"
 
 #define MEMORY_ALIGN (2 * MIB)
@@ -30,7 +31,7 @@ static void read_id(struct json_reader *r, struct vm_config *config)
 
 	if (!read_text(r, "id", id, sizeof(id)))
 		return;
-	if (!vm_id_valid(id)) {
+	if (!agent_id_is_valid(id)) {
 		problem_add(r->problems,
 			    "id: must be 1 to %d letters, digits, '-', '_' or '.', beginning with "
 			    "a letter or a digit",

@@ -21,7 +21,4 @@ void config_check(const struct vm_config *config, const json_t *given, struct pr
 /* Relative paths become absolute, since a resumed VM starts in another folder. */
 void config_make_absolute(struct vm_config *config, struct problems *problems);
 
-/* Letters, digits, '-', '_', '.', the first a letter or digit, at most LUO_VM_ID_MAX of them. */
-bool vm_id_valid(const char *id);
-
 #endif
