@@ -10,6 +10,11 @@
 void vm_raise(struct vm *vm, unsigned int pending)
 {
 	vm->pending |= pending;
+	/* An update that has not come to its point of no return gives way. */
+	if (pending & (VM_PENDING_RESET | VM_PENDING_POWEROFF | VM_PENDING_CRASH))
+		update_cancel(vm->update, -ECANCELED,
+			      "the guest was switched off or restarted, or crashed, at the same "
+			      "moment");
 	loop_timer_arm(vm->timer, 0, 0);
 }
 
@@ -28,7 +33,7 @@ void vm_end(struct vm *vm, int exit_code, const char *reason)
 	vm->callbacks->exit(vm->opaque, exit_code, reason);
 }
 
-/* Called by the machine, which must not be taken apart from inside its own call. */
+/* Noted here, dealt with in a turn of its own. */
 static void on_machine_event(void *opaque, enum machine_event event, const struct error *err)
 {
 	struct vm *vm = opaque;
@@ -107,9 +112,6 @@ static void deal_while_busy(struct vm *vm)
 		vm->pending &= ~(unsigned int)VM_PENDING_RAN;
 		update_step_done(vm->update, UPDATE_STEP_RUN, 0, NULL);
 	}
-	if (vm->pending & (guest_asks | VM_PENDING_CRASH))
-		update_cancel(vm->update, -ECANCELED,
-			      "the guest switched itself off, or restarted, at the same moment");
 }
 
 static void after_abort(void *opaque, int result _unused_, const struct error *err _unused_)

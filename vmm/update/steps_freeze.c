@@ -4,6 +4,9 @@
 #include "base/util.h"
 #include "vmm/update/steps_priv.h"
 
+/* A machine has one event that ends nothing and may come before one that does. */
+#define SETTLE_TURNS 3
+
 int steps_make_writer(struct steps *s, struct error *err)
 {
 	if (s->writer)
@@ -36,13 +39,14 @@ void undo_pause(void *opaque)
 
 /*
  * A vCPU may have asked for a reset just before it stopped. That lies in the loop's queue and would
- * be lost with this process: two turns of the loop bring it out, and whoever gets it cancels.
+ * be lost with this process: a few turns of the loop bring it out, one event in each, and whoever
+ * gets it cancels.
  */
 int step_settle(void *opaque, struct error *err _unused_)
 {
 	struct steps *s = opaque;
 
-	s->settle_turns = 2;
+	s->settle_turns = SETTLE_TURNS;
 	loop_timer_arm(s->settle_timer, 0, 0);
 	return UPDATE_PENDING;
 }
