@@ -106,5 +106,6 @@ int step_close(void *opaque, struct error *err _unused_)
 	close_session(s);
 	undo_state_file(s);
 	steps_forget_state(s);
+	close_fdp(&s->state_fd);
 	return 0;
 }

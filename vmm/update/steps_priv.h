@@ -22,7 +22,8 @@ struct steps {
 	unsigned int settle_turns;
 
 	/* After it. */
-	void *bytes; /* owned: private copy of the state file */
+	int state_fd; /* owned: stays open beside the session, for whoever looks into a failure */
+	void *bytes;  /* owned: private copy of the state file */
 	struct state_blob blob;
 	bool read; /* bytes, blob and the configuration in parts are the preserved ones */
 	struct vm_config config_before; /* what parts had until then */

@@ -40,14 +40,14 @@ int step_read_state(void *opaque, struct error *err)
 {
 	struct steps *s = opaque;
 	_cleanup_free_ void *bytes = NULL;
-	_cleanup_fd_ int fd = FD_NONE;
 	struct state_blob blob;
 	size_t size;
 	int r;
 
-	r = source_retrieve(s->source, TOKEN_VM_STATE, "state file", &fd, err);
+	close_fdp(&s->state_fd);
+	r = source_retrieve(s->source, TOKEN_VM_STATE, "state file", &s->state_fd, err);
 	if (r == 0)
-		r = state_file_read(fd, &bytes, &size, err);
+		r = state_file_read(s->state_fd, &bytes, &size, err);
 	if (r == 0)
 		r = state_blob_open(bytes, size, &blob, err);
 	if (r == 0)
