@@ -74,8 +74,10 @@ int vm_boot(struct vm *vm, struct error *err)
 	if (r < 0) {
 		machine_free(p->machine);
 		p->machine = NULL;
+		return r;
 	}
-	return r;
+	log_info("console: %s", machine_console(p->machine));
+	return 0;
 }
 
 static void reset(struct vm *vm)
@@ -150,6 +152,8 @@ static void on_phase(void *opaque, enum update_phase phase)
 	struct vm *vm = opaque;
 
 	log_info("phase %s", update_phase_name(phase));
+	if (phase == UPDATE_LOADED)
+		log_info("console: %s", machine_console(vm->parts.machine));
 	vm_look_again(vm);
 	vm->callbacks->phase(vm->opaque, phase);
 }

@@ -49,10 +49,15 @@ static const char *state_name(const struct vm *vm)
 
 json_t *vm_info_json(const struct vm *vm)
 {
-	return json_pack("{ss ss ss si ss so}", "id", vm->parts.config.id, "state", state_name(vm),
-			 "phase", update_phase_name(update_phase(vm->update)), "pid", (int)getpid(),
-			 "version", HOLDFAST_VERSION, "config",
-			 vm_config_to_json(&vm->parts.config));
+	json_t *info = json_pack(
+		"{ss ss ss si ss so}", "id", vm->parts.config.id, "state", state_name(vm), "phase",
+		update_phase_name(update_phase(vm->update)), "pid", (int)getpid(), "version",
+		HOLDFAST_VERSION, "config", vm_config_to_json(&vm->parts.config));
+
+	if (info && vm->parts.machine)
+		json_object_set_new(info, "console",
+				    json_string(machine_console(vm->parts.machine)));
+	return info;
 }
 
 json_t *vm_timeline_json(const struct vm *vm)
