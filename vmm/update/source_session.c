@@ -20,8 +20,7 @@ static struct session_source *of(struct source *s)
 	return (struct session_source *)s;
 }
 
-/* A session of another VM would be read, or filled, as if it were ours. */
-static int check_passed(struct session_source *s, struct error *err)
+static int check_name(struct session_source *s, struct error *err)
 {
 	char name[LUO_SESSION_NAME_SIZE];
 	int r = luo_session_name(s->fd, name, err);
@@ -33,6 +32,20 @@ static int check_passed(struct session_source *s, struct error *err)
 				 "the agent passed session %s, this VM's is %s: restart luod", name,
 				 s->name);
 	return 0;
+}
+
+/* A session of another VM would be read, or filled, as if it were ours. It is not kept: the agent
+ * has it, too. */
+static int check_passed(struct session_source *s, struct error *err)
+{
+	int r;
+
+	if (s->fd < 0)
+		return error_set(err, -EBADF, "session %s: the agent has to pass it anew", s->name);
+	r = check_name(s, err);
+	if (r < 0)
+		close_fdp(&s->fd);
+	return r;
 }
 
 static int session_open(struct source *source, struct error *err)
