@@ -71,6 +71,9 @@ struct pattern_result {
 /* Maps and fills; false when there is not enough memory. Then a thread checks and rewrites it piece
  * by piece. */
 bool pattern_start(const struct params *params);
+/* How much of it is in memory at or above that physical address; by the first page of each piece.
+ */
+uint64_t pattern_bytes_above(uint64_t physical);
 /* Checks all of it now. */
 void pattern_check(struct pattern_result *ret);
 uint64_t pattern_background_bad(void);

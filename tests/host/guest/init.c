@@ -99,7 +99,8 @@ static void fill(void)
 	if (!pattern_start(&params))
 		say("fault kind=memory wanted=%lu", params.fill);
 	clocks_read(&after);
-	say("filled bytes=%lu ms=%lu", params.fill, (after.mono_ns - before.mono_ns) / 1000000);
+	say("filled bytes=%lu above_4g=%lu ms=%lu", params.fill,
+	    pattern_bytes_above(UINT64_C(1) << 32), (after.mono_ns - before.mono_ns) / 1000000);
 }
 
 int main(void)

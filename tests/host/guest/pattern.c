@@ -4,6 +4,7 @@
  * its piece was rewritten. A word that is lost, moved or older than it should be is found. A word
  * costs one addition and one exclusive or: a guest in an emulated host is slow.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -107,6 +108,27 @@ bool pattern_start(const struct params *params)
 	for (uint64_t piece = 0; piece < pattern.pieces; piece++)
 		write_piece(piece, 0);
 	return pattern.per_turn == 0 || pthread_create(&thread, NULL, churn, NULL) == 0;
+}
+
+/* The page frame is in the low 55 bits of an entry (Documentation/admin-guide/mm/pagemap.rst). */
+uint64_t pattern_bytes_above(uint64_t physical)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), above = 0;
+
+	for (uint64_t piece = 0; fd >= 0 && piece < pattern.pieces; piece++) {
+		uint64_t address = (uint64_t)(uintptr_t)(pattern.words + piece * PIECE_WORDS),
+			 entry;
+
+		if (pread(fd, &entry, sizeof(entry), (off_t)(address / page * sizeof(entry))) !=
+		    sizeof(entry))
+			continue;
+		if ((entry & ((UINT64_C(1) << 55) - 1)) * page >= physical)
+			above += PIECE_WORDS * sizeof(uint64_t);
+	}
+	if (fd >= 0)
+		close(fd);
+	return above;
 }
 
 void pattern_check(struct pattern_result *ret)

@@ -24,10 +24,12 @@ class Guest:
         self.log = heartbeat.Log()
         self.read_to = 0
         self.vmm = None
+        self.logged = 0
         self.key = f"{abs(hash((id, time.time()))) & 0xffffffffffff:x}"
         self.cmdline = f"console=ttyS0 panic=-1 no_timer_check hf.fill={fill} hf.key=0x{self.key} {hf} {append}".strip()
         self.initramfs = f"/run/test/{id}.initramfs"
         guest_initrd.build(host.setup, host.share / f"{id}.initramfs", cloud)
+        self.console = f"socket={self.socket}"
         self.output = host.share / f"{id}.console"
         self.vmm_log = host.share / f"{id}.vmm.log"
 
@@ -46,7 +48,7 @@ class Guest:
     def command(self):
         return (
             f"vmm --id {self.id} --kernel {self.image()} --initramfs {self.initramfs} --cmdline '{self.cmdline}'"
-            f" --cpus {self.cpus} --memory {self.memory} --console socket={self.socket} --preserve-on-update"
+            f" --cpus {self.cpus} --memory {self.memory} --console {self.console} --preserve-on-update"
             f" --log-file {self.inside(self.vmm_log)} {self.options}"
         )
 
@@ -73,6 +75,11 @@ class Guest:
     def spawn(self, text):
         return self.host.spawn(f"echo $$ >/run/{self.id}.pid; exec {text} >>/run/test/{self.id}.vmm.out")
 
+    def spawn_and_wait(self, timeout=120):
+        """Runs the vmm until it ends; its exit status."""
+        self.vmm = self.spawn(self.command())
+        return self.wait_ended(timeout)
+
     def attach(self):
         """Reads the console (again): after the start, and in each new kernel."""
         program = self.host.path(self.host.setup.program("guest-console"))
@@ -88,6 +95,24 @@ class Guest:
     def wait_logged(self, pattern, timeout=60, what=None):
         """Until the vmm's log holds the regular expression."""
         return self.host.wait_for(self.vmm_log.name, pattern, timeout, what or f"{pattern!r} in the log of vmm {self.id}")
+
+    def wait_phase(self, phase, what, timeout=60):
+        """Until the vmm says, after all that it has said before, that it is in that phase."""
+        self.wait_logged_again(rf"phase {phase}\b|\b{phase}\b", timeout, what)
+
+    def wait_logged_again(self, pattern, timeout=60, what=None):
+        """Until the vmm's log holds the regular expression in something that was not there at the last such wait."""
+
+        def look():
+            match = re.search(pattern, self.vmm_says()[self.logged :])
+            self.logged += match.end() if match else 0
+            return match
+
+        self.host.wait(look, timeout, what or f"{pattern!r} in the log of vmm {self.id}")
+
+    def complaint(self):
+        """The last thing that the vmm said, in its log or on its output."""
+        return tail(self.vmm_says()) if self.vmm_says().strip() else tail(self.vmm.output)
 
     def vmm_says(self):
         """The log of the vmm, for messages."""
