@@ -29,7 +29,7 @@ static const char *const alarms[] = {
 	"tsc_warp",
 	"Machine check events",
 	"[Hardware Error]",
-	"Oops",
+	"Oops:",
 	"BUG:",
 	"WARNING:",
 	"general protection",

@@ -9,7 +9,7 @@ LINE = re.compile(r"(HF ([a-z-]+)(?: (.*?))?) \*([0-9a-f]{2})$")
 # Whatever its kernel says of these, anywhere in its log, is a failure.
 KERNEL_ALARM = re.compile(
     r"lockup|self-detected stall|detected stalls|rcu: INFO|blocked for more than|Hardware Error|Machine check events"
-    r"|Oops|BUG:|Kernel panic|nobody cared|timekeeping watchdog|TSC warp",
+    r"|Oops:|BUG:|Kernel panic|nobody cared|timekeeping watchdog|TSC warp",
     re.I,
 )
 
