@@ -30,18 +30,19 @@ recipe_check() {
     return $bad
 }
 
-# recipe_selftests SOURCE BUILD DIR: the kernel's own live update tests, static, so that they run in an initrd.
+# recipe_selftests SOURCE BUILD DIR: the kernel's own live update tests, static, so that they run in any initrd.
 recipe_selftests() {
-    local from=$1/tools/testing/selftests work=$2/selftests
-    recipe_make "$1" "$2" -s headers_install INSTALL_HDR_PATH="$2/headers"
-    mkdir -p "$work/tools/testing" "$work/tools/scripts" "$3"
-    cp -r "$from" "$work/tools/testing/"
-    cp -r "$1/tools/include" "$1/tools/arch" "$work/tools/"
-    cp -r "$1/scripts" "$work/"
-    make -C "$work/tools/testing/selftests/liveupdate" ARCH=x86_64 LDFLAGS=-static \
-        KHDR_INCLUDES="-isystem $2/headers/include"
-    find "$work/tools/testing/selftests/liveupdate" -maxdepth 1 -type f \( -perm -u+x -o -name '*.sh' \) \
-        -exec cp {} "$3/" \;
+    local from=$1/tools/testing/selftests test helpers
+    mkdir -p "$2/luo-headers/linux" "$3"
+    cp "$1/include/uapi/linux/liveupdate.h" "$2/luo-headers/linux/"
+    # The helpers moved to lib/ after 7.2.
+    helpers=$(find "$from/liveupdate" -path '*/lib/*.c' -o -name luo_test_utils.c)
+    for test in "$from"/liveupdate/liveupdate.c "$from"/liveupdate/luo_*.c; do
+        [ "$test" != "$helpers" ] || continue
+        # shellcheck disable=SC2086
+        gcc -static -O2 -D_GNU_SOURCE -isystem "$2/luo-headers" -I"$from" -I"$from/liveupdate/lib/include" \
+            "$test" $helpers -o "$3/$(basename "$test" .c)"
+    done
 }
 
 # recipe_install SOURCE BUILD DIR: what the tests use of a finished build.

@@ -124,20 +124,21 @@ kernel_compile() {
     set -e
     mkdir -p "$2"
     recipe_configure "$1" "$2" "$KERNEL_CONFIG"
-    recipe_make "$1" "$2" -j"$(nproc)" bzImage
+    # First what is quick to fail.
     recipe_selftests "$1" "$2" "$3/selftests"
+    recipe_make "$1" "$2" -j"$(nproc)" bzImage
     recipe_install "$1" "$2" "$3"
 }
 
 # kernel_watch PID SERIES LOG: a line every ten seconds until the build is done.
 kernel_watch() {
     local count last=$SECONDS about begin=$SECONDS
-    about=$(cat "$HF_CACHE/kernels/objects" 2>/dev/null || echo 2000)
+    about=$(cat "$HF_CACHE/kernels/objects" 2>/dev/null || echo 1700)
     while kill -0 "$1" 2>/dev/null; do
         sleep 1
         [ $((SECONDS - last)) -ge 10 ] || continue
         last=$SECONDS
-        count=$(grep -cE '^  (CC|AS|AR) ' "$3" || true)
+        count=$(grep -cE '^  (CC|AS) ' "$3" || true)
         say "    kernel $2: $count of about $about objects, $((SECONDS - begin)) s, now $(awk '/^  [A-Z]+ / && $NF !~ "^/" { l = $NF } END { print l }' "$3")"
     done
     wait "$1" || {
@@ -145,5 +146,5 @@ kernel_watch() {
         die "building kernel $2 failed (whole output: $3)"
     }
     mkdir -p "$HF_CACHE/kernels"
-    grep -cE '^  (CC|AS|AR) ' "$3" >"$HF_CACHE/kernels/objects" || true
+    grep -cE '^  (CC|AS) ' "$3" >"$HF_CACHE/kernels/objects" || true
 }

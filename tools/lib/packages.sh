@@ -7,7 +7,7 @@
 PACKAGES_BUILD="gcc libc6-dev make patch meson ninja-build pkg-config
     libfdt-dev device-tree-compiler libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev
     libarchive-dev liburing-dev libseccomp-dev libcmocka-dev zlib1g-dev
-    bc flex bison libelf-dev libssl-dev lz4 xz-utils rsync
+    bc flex bison libelf-dev libssl-dev lz4 xz-utils
     python3 busybox-static kexec-tools curl jq ca-certificates git"
 
 # Checking it.
