@@ -98,7 +98,7 @@ class Guest:
 
     def wait_phase(self, phase, what, timeout=60):
         """Until the vmm says, after all that it has said before, that it is in that phase."""
-        self.wait_logged_again(rf"phase {phase}\b|\b{phase}\b", timeout, what)
+        self.wait_logged_again(rf": phase {phase}\b", timeout, what)
 
     def wait_logged_again(self, pattern, timeout=60, what=None):
         """Until the vmm's log holds the regular expression in something that was not there at the last such wait."""

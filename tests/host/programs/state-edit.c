@@ -39,18 +39,15 @@ static int newer(void *fdt, const char *name)
 	return reseal(fdt);
 }
 
-static int unknown(void *fdt)
+/* In place: a name of the same length. */
+static int unknown(char *fdt)
 {
 	int node = fdt_first_subnode(fdt, 0), length;
-	char *name;
+	const char *name = node < 0 ? NULL : fdt_get_name(fdt, node, &length);
 
-	if (node < 0)
-		return -1;
-	/* In place: a name of the same length. */
-	memcpy(&name, &(const char *){fdt_get_name(fdt, node, &length)}, sizeof(name));
 	if (!name || length < 1)
 		return -1;
-	name[0] = 'z';
+	fdt[name - fdt] = 'z';
 	return reseal(fdt);
 }
 
@@ -58,6 +55,18 @@ static int flip(unsigned char *fdt)
 {
 	fdt[fdt_totalsize(fdt) / 2] ^= 0x10;
 	return 0;
+}
+
+static int replace(char *fdt, const char *from, const char *to)
+{
+	size_t length = strlen(from);
+	char *end = fdt + fdt_totalsize(fdt), *at = fdt;
+
+	if (length == 0 || strlen(to) != length)
+		return -1;
+	while ((at = memmem(at, (size_t)(end - at), from, length)))
+		memcpy(at, to, length);
+	return reseal(fdt);
 }
 
 static int list(const void *fdt)
@@ -78,9 +87,12 @@ static int edit(void *fdt, int argc, char **argv)
 		return unknown(fdt);
 	if (argc == 2 && !strcmp(argv[1], "flip"))
 		return flip(fdt);
+	if (argc == 4 && !strcmp(argv[1], "replace"))
+		return replace(fdt, argv[2], argv[3]);
 	if (argc == 2 && !strcmp(argv[1], "nodes"))
 		return list(fdt);
-	fprintf(stderr, "Usage: state-edit FILE newer NODE | unknown | flip | nodes\n");
+	fprintf(stderr,
+		"Usage: state-edit FILE newer NODE | unknown | flip | replace A B | nodes\n");
 	return -1;
 }
 

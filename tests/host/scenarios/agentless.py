@@ -26,7 +26,6 @@ def there_and_back(host, guest):
 
 def across(host, guest):
     before = guest.log.last("beat")
-    # What a VM is thawed from is prepared still: the same signal freezes it again.
     freeze(host, guest, "second freeze")
     host.measure(f"kexec from {host.old} to {host.new}", host.kexec())
     guest.attach()

@@ -85,7 +85,8 @@ def freeze_and_damage(host, guest):
     node = host.sh(f"{edit} /run/test/state.good nodes").split()[-1]
     host.sh(f"{edit} {path} newer {node}; cp /run/test/state.good /run/test/state.flipped; {edit} /run/test/state.flipped flip")
     hand(host, "create vm:empty")
-    hand(host, "preserve vm:noram /run/test/state.good")
+    host.sh(f"cp /run/test/state.good /run/test/state.other; {edit} /run/test/state.other replace {guest.id} web2")
+    hand(host, "preserve vm:web2 /run/test/state.other")
 
 
 def strangers(host):
@@ -93,7 +94,7 @@ def strangers(host):
     for name, what, pattern in (
         ("nobody", "no such session", r"vm:nobody"),
         ("empty", "missing state token", r"0x0|state"),
-        ("noram", "missing RAM token", r"0x100|RAM|web1"),
+        ("web2", "missing RAM token", r"guest RAM"),
     ):
         guest = Guest(host, name, memory="512M", fill="0")
         guest.resume()
