@@ -26,7 +26,7 @@ class Guest:
         self.vmm = None
         self.logged = 0
         self.key = f"{abs(hash((id, time.time()))) & 0xffffffffffff:x}"
-        self.cmdline = f"console=ttyS0 panic=-1 no_timer_check hf.fill={fill} hf.key=0x{self.key} {hf} {append}".strip()
+        self.cmdline = f"console=ttyS0 panic=-1 hf.fill={fill} hf.key=0x{self.key} {hf} {append}".strip()
         self.initramfs = f"/run/test/{id}.initramfs"
         guest_initrd.build(host.setup, host.share / f"{id}.initramfs", cloud)
         self.console = f"socket={self.socket}"
