@@ -38,7 +38,9 @@ def update(host, guests, series, when):
 
 def wait_finished(host, when):
     """Until luod has nothing left of the update."""
-    host.until("luoctl status | grep -q 'no update'", 60, f"{when}: every VM is finished")
+    said = host.until("luoctl status | grep -E 'update .*: (done|failed|partial|aborted)'", 60, f"{when}: every VM is finished")
+    if ": done" not in said:
+        host.fail(f"{when}: {said.strip()}: {host.sh('luoctl timeline', check=False).strip()}")
 
 
 def timeline(host):

@@ -34,11 +34,15 @@ def goes_on(host, guest, when, sessions=True):
 
 
 def prepared(host, guest):
-    host.sh("luoctl prepare", 120)
-    hand = host.path(host.setup.program("luo-hand"))
-    host.check(host.run(f"{hand} exists vm:{guest.id}")[0] == 0, "prepared: the guest's session is there, the guest runs")
-    guest.check_alive("prepared")
-    host.sh("luoctl abort", 60)
+    """A trial run, and an update that the operator ends: neither freezes the guest."""
+    output = host.sh(updates.command(host, host.new, "--dry-run"), 180)
+    host.check("taken back" in output, "luoctl update --dry-run loads and prepares, and takes all of it back")
+    goes_on(host, guest, "after the trial run")
+    command = host.spawn(updates.command(host, host.new))
+    guest.wait_phase("preparing", "the guest is being prepared", 120)
+    host.sh("luoctl abort", 120)
+    host.finish(command, 60)
+    host.check("aborted" in command.output, "luoctl abort while the guest is prepared: the update ends as aborted", command.output)
     goes_on(host, guest, "prepared, then aborted")
 
 
@@ -74,7 +78,7 @@ def lock_held(host, guest):
         huge.truncate(900 << 20)
     load = f"kexec -s -l {host.kernel()} --initrd=/run/test/huge --command-line=x"
     hold = f"until [ $(cat /sys/kernel/kexec_loaded) = 1 ]; do :; done; while [ ! -e /run/enough ]; do {load}; done"
-    failing(host, guest, "another kexec in the way", hold, "busy")
+    failing(host, guest, "another kexec in the way", hold, "another kexec")
     host.sh("touch /run/enough")
     end = time.monotonic() + 30 * host.accel.factor
     while host.sh("pidof kexec || true").strip() and time.monotonic() < end:
