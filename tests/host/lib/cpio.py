@@ -4,6 +4,7 @@
 import os
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 
 
@@ -43,8 +44,9 @@ class Archive:
 
     def program(self, path, source):
         """A program, without debug information, and the shared libraries that it names."""
-        stripped = subprocess.run(["strip", "--strip-unneeded", "-o", "/dev/stdout", str(source)], capture_output=True)
-        self.file(path, stripped.stdout if stripped.returncode == 0 else Path(source).read_bytes(), 0o755)
+        with tempfile.NamedTemporaryFile() as stripped:
+            subprocess.run(["strip", "--strip-unneeded", "-o", stripped.name, str(source)], check=True)
+            self.copy(path, stripped.name, 0o755)
         listed = subprocess.run(["ldd", str(source)], capture_output=True, text=True)
         for line in listed.stdout.splitlines():
             library = next((word for word in line.split() if word.startswith("/")), None)
