@@ -483,8 +483,10 @@ static void test_stdio_pipes_are_transparent(void **state)
 	assert_memory_equal(f->input, CTRL_A "x", 2);
 	assert_int_equal(f->quits, 0);
 	assert_int_equal(read(out[0], f->input, 8), 3);
-	for (unsigned int i = 0; i < 2; i++)
-		close(in[i]) || close(out[i]);
+	for (unsigned int i = 0; i < 2; i++) {
+		close(in[i]);
+		close(out[i]);
+	}
 }
 
 static void run_files(struct fixture *f, int peer _unused_)
