@@ -233,6 +233,8 @@ static void test_loopback(void **state)
 
 	/* Characters come back and do not leave; the line is cut off meanwhile. */
 	type(f, "L", 1);
+	loop_settle(f->loop);
+	assert_int_equal(rd(f->u, SPEC_LSR), SPEC_LSR_IDLE);
 	wr(f->u, SPEC_THR, 'A');
 	loop_settle(f->loop);
 	assert_int_equal(rd(f->u, SPEC_LSR), SPEC_LSR_IDLE | SPEC_LSR_DR);

@@ -28,6 +28,20 @@ static void test_a_line_is_one_write(void **state)
 			    "a line of output that a kernel prints, one character at a time\r\n");
 }
 
+/* The loop that wakes at a line's first character leaves it for the rest. */
+static void test_a_started_line_waits_for_its_end(void **state)
+{
+	struct fixture *f = *state;
+	char text[64];
+
+	print(f->u, "first half, ");
+	assert_int_equal(loop_run_once(f->loop, 1000), 0);
+	print(f->u, "second half\n");
+	loop_settle(f->loop);
+	assert_int_equal(messages(f, text, sizeof(text)), 1);
+	assert_string_equal(text, "first half, second half\n");
+}
+
 static void test_a_heartbeat_without_newline_comes_by_itself(void **state)
 {
 	struct fixture *f = *state;
@@ -89,6 +103,44 @@ static void test_slow_reader_costs_the_oldest_output(void **state)
 	read_all(f->peer, got, max, &size, f->loop);
 	assert_int_equal(size, 5);
 	assert_memory_equal(got, "back\n", 5);
+	free(got);
+}
+
+/* A socket that nobody is connected to: who comes reads the newest bytes, exactly as many as
+ * promised. */
+static void test_late_client_reads_what_was_kept(void **state)
+{
+	struct fixture *f = *state;
+	char dir[] = "/tmp/holdfast-test-XXXXXX", path[64];
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct chardev_params params = {.kind = CHARDEV_SOCKET, .path = path, .loop = f->loop};
+	struct fake_line line = {0};
+	uint8_t *got = malloc(2 * OUTPUT_KEPT);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct chardev *backend;
+	struct uart16550 *u;
+	size_t size;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/c", dir);
+	strcpy(addr.sun_path, path);
+	assert_int_equal(chardev_new(&params, &backend, NULL), 0);
+	u = new_uart(f->loop, backend, &line);
+	uart16550_start(u);
+	for (unsigned int i = 0; i < OUTPUT_KEPT + 777; i++)
+		wr(u, SPEC_THR, (uint8_t)(i % 251));
+	loop_settle(f->loop);
+	assert_int_equal(uart16550_stop(u, 0), -ENOTCONN);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	loop_settle(f->loop);
+	read_all(fd, got, 2 * OUTPUT_KEPT, &size, f->loop);
+	assert_int_equal(size, OUTPUT_KEPT);
+	for (unsigned int i = 0; i < OUTPUT_KEPT; i++)
+		assert_int_equal(got[i], (i + 777) % 251);
+	uart16550_free(u);
+	chardev_free(backend);
+	close(fd);
+	rmdir(dir);
 	free(got);
 }
 
@@ -226,8 +278,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TM(test_a_line_is_one_write),
+		TM(test_a_started_line_waits_for_its_end),
 		TM(test_a_heartbeat_without_newline_comes_by_itself),
 		T(test_slow_reader_costs_the_oldest_output),
+		T(test_late_client_reads_what_was_kept),
 		T(test_stop_hands_everything_over),
 		T(test_reader_that_is_gone),
 		T(test_no_backend),
