@@ -343,19 +343,22 @@ static void test_interrupt_controllers(void **state _unused_)
 static void test_pit(void **state _unused_)
 {
 	static struct arch_vm vm = {.vm_fd = FD_NONE};
-	struct kvm_pit_state2 pit = {.channels[0] = {.count = 0x10000, .mode = 2, .rw_mode = 3},
-				     .channels[1] = {.mode = 0xff}};
+	struct {
+		struct kvm_pit_state2 pit;
+		uint32_t more;
+	} longer = {.pit.channels = {{.count = 0x10000, .mode = 2, .rw_mode = 3}, {.mode = 0xff}}};
+	struct kvm_pit_state2 *pit = &longer.pit;
 
-	check_registers(&x86_pit_state_ops, &vm, "", &pit, sizeof(pit), NULL);
-	check_registers(&x86_pit_state_ops, &vm, "", &pit, sizeof(pit) + 4, "registers");
-	pit.flags = 1U << 31;
-	check_registers(&x86_pit_state_ops, &vm, "", &pit, sizeof(pit), "flags");
-	pit.flags = 0;
-	pit.channels[2].mode = 200;
-	check_registers(&x86_pit_state_ops, &vm, "", &pit, sizeof(pit), "channel 2");
-	pit.channels[2].mode = 0;
-	pit.channels[1].count = 0x10001;
-	check_registers(&x86_pit_state_ops, &vm, "", &pit, sizeof(pit), "channel 1");
+	check_registers(&x86_pit_state_ops, &vm, "", pit, sizeof(*pit), NULL);
+	check_registers(&x86_pit_state_ops, &vm, "", &longer, sizeof(longer), "registers");
+	pit->flags = 1U << 31;
+	check_registers(&x86_pit_state_ops, &vm, "", pit, sizeof(*pit), "flags");
+	pit->flags = 0;
+	pit->channels[2].mode = 200;
+	check_registers(&x86_pit_state_ops, &vm, "", pit, sizeof(*pit), "channel 2");
+	pit->channels[2].mode = 0;
+	pit->channels[1].count = 0x10001;
+	check_registers(&x86_pit_state_ops, &vm, "", pit, sizeof(*pit), "channel 1");
 }
 
 int main(void)

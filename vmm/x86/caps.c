@@ -3,10 +3,7 @@
 
 #include "vmm/arch.h"
 
-#define NEED(cap, since)         \
-	{                        \
-		cap, #cap, since \
-	}
+#define NEED(cap, since) {cap, #cap, since}
 
 /* Each is used without a second way; the newest of them decides: Linux 5.17. */
 const struct kvm_need arch_kvm_needs[] = {
