@@ -17,7 +17,7 @@ static const char *ok(bool good)
 
 #define TIMER_STOPPED_NS 5000000000ULL
 
-/* Nothing lost and nothing twice (the timer was started a moment after the clock was read), and it
+/* Nothing lost and nothing twice (a clock is not read at the very moment when a timer is), and it
  * goes on. */
 static bool whole(const struct timer_count *count)
 {

@@ -22,14 +22,19 @@ static struct {
 	int fast, slow;
 } timers = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static struct timespec timespec_of(uint64_t ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / SLOW_NS), .tv_nsec = (long)(ns % SLOW_NS)};
+}
+
+/* From the start on by the clock, however long it takes to set it. */
 static int timer_every(uint64_t period)
 {
-	struct timespec each = {.tv_sec = (time_t)(period / SLOW_NS),
-				.tv_nsec = (long)(period % SLOW_NS)};
-	struct itimerspec spec = {.it_interval = each, .it_value = each};
+	struct itimerspec spec = {.it_interval = timespec_of(period),
+				  .it_value = timespec_of(timers.start.mono_ns + period)};
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
 
-	timerfd_settime(fd, 0, &spec, NULL);
+	timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL);
 	return fd;
 }
 
