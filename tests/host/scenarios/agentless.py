@@ -3,7 +3,7 @@
 
 from lib.guest import Guest
 
-SCENARIO = {"memory": 3072, "programs": ["vmm"], "deadline": 300}
+SCENARIO = {"memory": 4096, "programs": ["vmm"], "deadline": 300}
 
 
 def run(host):

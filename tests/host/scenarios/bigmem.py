@@ -4,7 +4,7 @@
 from lib import updates
 from lib.guest import Guest
 
-SCENARIO = {"memory": 8192, "deadline": 400}
+SCENARIO = {"memory": 12288, "deadline": 400}
 
 # More than is above 4 GiB, so that some of it must be below.
 FILL_MIB = 2560

@@ -4,7 +4,7 @@
 from lib import updates
 from lib.guest import Guest
 
-SCENARIO = {"memory": 3072, "clouds": True, "deadline": 400}
+SCENARIO = {"memory": 4096, "clouds": True, "deadline": 400}
 
 
 def run(host):

@@ -4,7 +4,7 @@
 from lib import updates
 from lib.guest import Guest
 
-SCENARIO = {"memory": 2560, "deadline": 240}
+SCENARIO = {"memory": 4096, "deadline": 240}
 
 
 def run(host):

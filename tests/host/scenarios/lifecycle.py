@@ -5,7 +5,7 @@ import re
 
 from lib.guest import Guest
 
-SCENARIO = {"memory": 3072, "programs": ["vmm"], "old": "7.3", "deadline": 500}
+SCENARIO = {"memory": 6144, "programs": ["vmm"], "old": "7.3", "deadline": 500}
 
 # A guest that says what it is and switches itself off.
 ONCE = {"fill": "0", "hf": "hf.once=poweroff"}

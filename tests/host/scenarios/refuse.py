@@ -5,7 +5,7 @@ import re
 
 from lib.guest import Guest
 
-SCENARIO = {"memory": 3072, "programs": ["vmm"], "deadline": 500}
+SCENARIO = {"memory": 4096, "programs": ["vmm"], "deadline": 500}
 
 
 def run(host):

@@ -4,7 +4,7 @@
 from lib import updates
 from lib.guest import Guest
 
-SCENARIO = {"memory": 3072, "deadline": 400}
+SCENARIO = {"memory": 6144, "deadline": 400}
 
 
 def run(host):
