@@ -10,6 +10,8 @@ from .host import Host
 from .report import Report
 
 FOLDER = Path(__file__).resolve().parents[1] / "scenarios"
+# Run in the same way; they measure and prove nothing (tools/bench).
+BENCHES = FOLDER.parent / "benches"
 
 # What a scenario may say in SCENARIO, and what holds if it says nothing.
 NEEDS = {
@@ -42,8 +44,8 @@ class Scenario:
 
 
 def find(name):
-    path = FOLDER / f"{name}.py"
-    if not path.is_file():
+    path = next((p for p in (FOLDER / f"{name}.py", BENCHES / f"{name}.py") if p.is_file()), None)
+    if not path:
         raise MachineLacks(f"there is no scenario {name!r}; tests/host/run --list names them")
     spec = importlib.util.spec_from_file_location(f"scenario_{name}", path)
     module = importlib.util.module_from_spec(spec)
