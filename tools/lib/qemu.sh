@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 # QEMU for the emulated host. Sourced, never run.
 
-# QEMU 7 panics nested guests that have more than one vCPU, and 10.0.2 corrupts the memory of the emulated host's kernel and
-# loses interrupts on a busy machine (docs/decisions/0004-the-emulated-host.md). So Debian's newest is used on every release
-# of Debian, with all libraries that it needs; a QEMU that the machine may have for other uses stays what it is.
+# QEMU 7 panics nested guests that have more than one vCPU, and 10.0.2 often corrupts the emulated host on a busy machine
+# (docs/decisions/0004-the-emulated-host.md). So Debian's newest is used on every release of Debian, with all libraries
+# that it needs; a QEMU that the machine may have for other uses stays what it is.
 QEMU_SUITE=trixie-backports
 QEMU_BASE=trixie
 QEMU_MAJOR=11
