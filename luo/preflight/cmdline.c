@@ -34,7 +34,8 @@ bool cmdline_value(const char *cmdline, const char *name, char *buf, size_t size
 	while (*cmdline) {
 		size_t len;
 
-		cmdline += strspn(cmdline, " \t\n");
+		while (isspace((unsigned char)*cmdline))
+			cmdline++;
 		len = word_length(cmdline);
 		if (len == 2 && strncmp(cmdline, "--", 2) == 0)
 			break;

@@ -48,6 +48,11 @@ static void put_config(uint8_t *to, const char *config)
 	deflateEnd(&z);
 }
 
+static size_t image_size(const struct fake_kernel *k)
+{
+	return k->small ? 8 * KIB : IMAGE_SIZE;
+}
+
 static void make_image(const struct fake_kernel *k, uint8_t *image)
 {
 	uint8_t *at = image + 1024;
@@ -112,14 +117,14 @@ static size_t make_payload(const struct fake_kernel *k, uint8_t *out, size_t max
 	must(image != NULL, "out of memory");
 	make_image(k, image);
 	if (strcmp(how, "lz4") == 0)
-		size = lz4_legacy(image, IMAGE_SIZE, out);
+		size = lz4_legacy(image, image_size(k), out);
 	else if (strcmp(how, "lzo") == 0)
 		size = (size_t)sprintf((char *)out, "\x89LZO and something behind it");
 	else
-		size = compress_image(how, image, IMAGE_SIZE, out, max);
+		size = compress_image(how, image, image_size(k), out, max);
 	free(image);
 	if (strcmp(how, "gzip") != 0) {
-		put(out + size, IMAGE_SIZE, 4);
+		put(out + size, image_size(k), 4);
 		size += 4;
 	}
 	return size;

@@ -3,6 +3,7 @@
 #ifndef HOLDFAST_TESTS_ABI_FAKE_KERNEL_H
 #define HOLDFAST_TESTS_ABI_FAKE_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct fake_kernel {
 	const char *config;  /* text of CONFIG_IKCONFIG; NULL: none */
 	uint32_t init_size;  /* 0: 16 MiB */
 	uint16_t protocol;   /* 0: 2.15 */
+	bool small;	     /* an image of 8 KiB, for seeds */
 	uint16_t xloadflags; /* 0: 64-bit, above 4 GiB, five-level */
 };
 

@@ -302,6 +302,7 @@ static void test_words(void **state _unused_)
 	assert_int_equal(cmdline_switch("kho_scratch=1M", "kho"), CMDLINE_ABSENT);
 	assert_int_equal(cmdline_switch("a=\"kho=on\"", "kho"), CMDLINE_ABSENT);
 	assert_int_equal(cmdline_switch("kho=N kho=T", "kho"), CMDLINE_ON);
+	assert_int_equal(cmdline_switch("a\v\r\fkho=1\v", "kho"), CMDLINE_ON);
 	assert_true(cmdline_value("kho-scratch=5%", "kho_scratch", buf, sizeof(buf)));
 	assert_string_equal(buf, "5%");
 	assert_true(version_compare("0.1.0", "0.1.0") == 0);
