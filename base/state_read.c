@@ -4,6 +4,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "base/devicetree.h"
 #include "base/state.h"
 #include "base/util.h"
 
@@ -44,23 +45,16 @@ static int check_root(const void *fdt, size_t size, struct error *err)
 
 int state_blob_open(const void *data, size_t size, struct state_blob *ret, struct error *err)
 {
-	size_t total;
-	int r;
+	int r = devicetree_check(data, size, err);
 
-	if (size < sizeof(struct fdt_header) || fdt_magic(data) != FDT_MAGIC)
-		return error_set(err, -EINVAL,
-				 "state: not a flattened device tree (empty, or not a state)");
-	total = fdt_totalsize(data);
-	if (total > size)
-		return error_set(err, -EINVAL, "state: truncated: %zu of %zu bytes are there", size,
-				 total);
-	r = fdt_check_full(data, total);
-	if (r < 0)
-		return error_set(err, -EINVAL, "state: broken device tree: %s", fdt_strerror(r));
-	r = check_root(data, total, err);
+	if (r < 0) {
+		error_prefix(err, "state: ");
+		return r;
+	}
+	r = check_root(data, fdt_totalsize(data), err);
 	if (r < 0)
 		return r;
-	*ret = (struct state_blob){.fdt = data, .size = total};
+	*ret = (struct state_blob){.fdt = data, .size = fdt_totalsize(data)};
 	return 0;
 }
 

@@ -153,6 +153,25 @@ static void test_other_format_is_refused_by_name(void **state _unused_)
 	state_writer_free(w);
 }
 
+/* libfdt 1.6.1 follows a null pointer in a tree that says it is older than version 16. */
+static void test_old_trees_are_refused(void **state _unused_)
+{
+	struct lamp in[2] = {{1, 2}, {3, 4}}, out[2];
+	struct error err = ERROR_INIT;
+	const void *blob;
+	size_t size;
+	struct state_writer *w = write_lamps(in, &lamp_ops, &blob, &size);
+	_cleanup_free_ char *copy = malloc(size);
+
+	memcpy(copy, blob, size);
+	for (uint32_t version = 0; version < 17; version++) {
+		fdt_set_version(copy, version);
+		assert_int_equal(read_lamps(out, 2, copy, size, &err), -EINVAL);
+		assert_non_null(strstr(err.message, "state: broken device tree: version "));
+	}
+	state_writer_free(w);
+}
+
 static void test_writer_limits(void **state _unused_)
 {
 	struct error err = ERROR_INIT;
@@ -177,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_every_truncation_and_bit_flip_is_refused),
 		cmocka_unit_test(test_refusals_name_the_object_and_change_nothing),
 		cmocka_unit_test(test_other_format_is_refused_by_name),
+		cmocka_unit_test(test_old_trees_are_refused),
 		cmocka_unit_test(test_writer_limits),
 	};
 
