@@ -5,22 +5,11 @@
 #include <libfdt.h>
 #include <string.h>
 
+#include "base/devicetree.h"
+
 int abi_tree_check(const void *fdt, size_t available, struct error *err)
 {
-	size_t total;
-	int r;
-
-	if (available < sizeof(struct fdt_header) || fdt_magic(fdt) != FDT_MAGIC)
-		return error_set(err, -EBADMSG, "not a device tree");
-	total = fdt_totalsize(fdt);
-	if (total > available)
-		return error_set(err, -EBADMSG,
-				 "device tree of %zu bytes where there is room for %zu", total,
-				 available);
-	r = fdt_check_full(fdt, total);
-	if (r < 0)
-		return error_set(err, -EBADMSG, "broken device tree: %s", fdt_strerror(r));
-	return 0;
+	return devicetree_check(fdt, available, err) < 0 ? -EBADMSG : 0;
 }
 
 int abi_tree_compatible(const void *fdt, int node, char *buf, size_t size, struct error *err)

@@ -82,7 +82,7 @@ void inspect_read_scratch(struct inspect_state *state, const struct physmem *mem
 		    !physmem_contains(mem, state->scratch[i].addr, state->scratch[i].size)) {
 			inspect_note(&state->notes,
 				     "scratch areas: their table at 0x%" PRIx64
-				     " is not in place (any more)",
+				     " is not in place at this moment",
 				     pa);
 			return;
 		}
@@ -91,7 +91,7 @@ void inspect_read_scratch(struct inspect_state *state, const struct physmem *mem
 
 void inspect_read_state(struct inspect_state *state, const struct physmem *mem, uint64_t fdt_pa)
 {
-	_cleanup_reader_ struct abi_reader reader;
+	_cleanup_reader_ struct abi_reader reader = {0};
 	struct error err = ERROR_INIT;
 	int r;
 

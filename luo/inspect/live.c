@@ -59,7 +59,7 @@ struct outgoing {
 static bool is_outgoing(void *opaque, const struct abi_root_place *place)
 {
 	const struct outgoing *o = opaque;
-	_cleanup_reader_ struct abi_reader reader;
+	_cleanup_reader_ struct abi_reader reader = {0};
 	_cleanup_kho_ struct abi_kho *kho = NULL;
 
 	if (place->fdt_pa == o->incoming_pa)

@@ -161,7 +161,7 @@ uint8_t *fixture_at(struct fixture *f, uint64_t pa)
 int fixture_read(const struct physmem *mem, uint64_t fdt_pa, struct abi_kho **kho,
 		 struct error *err)
 {
-	_cleanup_reader_ struct abi_reader reader;
+	_cleanup_reader_ struct abi_reader reader = {0};
 	int r;
 
 	abi_reader_init(&reader, mem);

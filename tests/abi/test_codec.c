@@ -165,7 +165,7 @@ static void test_encoder_refuses(void **state _unused_)
 	uint64_t pa;
 
 	for (size_t i = 0; i < 2; i++) {
-		_cleanup_image_ struct abi_image image;
+		_cleanup_image_ struct abi_image image = {0};
 
 		assert_int_equal(abi_image_init(&image, FIXTURE_BASE, FIXTURE_CAPACITY, &err), 0);
 		assert_int_equal(abi_write_kho(&image, i ? sessions : files, &pa, &err),
@@ -177,7 +177,7 @@ static void test_encoder_refuses(void **state _unused_)
 	}
 	files->luo->version = 6;
 	{
-		_cleanup_image_ struct abi_image image;
+		_cleanup_image_ struct abi_image image = {0};
 
 		assert_int_equal(abi_image_init(&image, FIXTURE_BASE, FIXTURE_CAPACITY, &err), 0);
 		assert_int_equal(abi_write_kho(&image, files, &pa, &err), -EPROTONOSUPPORT);

@@ -191,6 +191,35 @@ static void test_live_with_less(void **state _unused_)
 	fixture_close(&f);
 }
 
+/* The root that came in lies in the same memory: it is not taken for the outgoing one. */
+static void test_live_incoming_in_memory(void **state _unused_)
+{
+	_cleanup_kho_ struct abi_kho *model = fixture_model(4, 5, 2);
+	_cleanup_inspect_ struct inspect *inspect = NULL;
+	struct inspect_options options = {.scan_limit = LIMIT};
+	const uint64_t setup[4] = {0x100000, 4096, 0x1000, 48};
+	struct error err = ERROR_INIT;
+	struct host_tree tree;
+	struct fixture f;
+
+	fixture_open(&f, model, FIXTURE_CAPACITY);
+	host_tree_make(&tree);
+	host_tree_put_text(&tree, "/proc/sys/kernel/osrelease", "7.2.12-holdfast\n");
+	host_tree_put_memory(&tree, "/proc/kcore", &f, true);
+	host_tree_put_text(&tree, "/sys/kernel/boot_params/setup_data/0/type", "0x9\n");
+	host_tree_put_text(&tree, "/sys/kernel/boot_params/setup_data/1/type", "0xa\n");
+	host_tree_put(&tree, "/sys/kernel/boot_params/setup_data/1/data", setup, sizeof(setup));
+	options.root = tree.root;
+	assert_int_equal(inspect_gather(&options, &inspect, &err), 0);
+	assert_int_equal(inspect->state_count, 1);
+	assert_int_equal(inspect->states[0].kind, INSPECT_INCOMING);
+	assert_int_equal(inspect->states[0].fdt_pa, 0x100000);
+	assert_true(inspect->states[0].given_back);
+	assert_int_equal(inspect->states[0].kho->luo->session_count, 2);
+	fixture_close(&f);
+	host_tree_remove(&tree);
+}
+
 static void test_texts(void **state _unused_)
 {
 	char buf[32];
@@ -209,8 +238,11 @@ static void test_texts(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dump),  cmocka_unit_test(test_broken_dump),
-		cmocka_unit_test(test_live),  cmocka_unit_test(test_live_with_less),
+		cmocka_unit_test(test_dump),
+		cmocka_unit_test(test_broken_dump),
+		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_live_with_less),
+		cmocka_unit_test(test_live_incoming_in_memory),
 		cmocka_unit_test(test_texts),
 	};
 

@@ -13,11 +13,12 @@ static void test_root(void **state _unused_)
 {
 	/* Offsets in the tree are those of the golden blob. */
 	static const struct poke pokes[] = {
-		{V5_FDT, 0, 4, -EBADMSG, "KHO root, not a device tree"},
+		{V5_FDT, 0, 4, -EBADMSG, "KHO root, not a flattened device tree"},
 		{V5_FDT + 4, 0x20000000, 4, -EBADMSG,
 		 "KHO root, broken device tree: FDT_ERR_TRUNCATED"},
 		{V5_FDT + 4, 0x00200000, 4, -EBADMSG,
-		 "KHO root, device tree of 8192 bytes where there is room for 4096"},
+		 "KHO root, truncated: 4096 of 8192 bytes are there"},
+		{V5_FDT + 20, 0x0f000000, 4, -EBADMSG, "KHO root, broken device tree: version 15"},
 		{V5_FDT + 0x54, 'x', 1, -EBADMSG,
 		 "KHO root, compatible: \"xho-v4\" is no Kexec Handover"},
 		{V5_FDT + 0x59, '5', 1, -EPROTONOSUPPORT,
@@ -139,7 +140,7 @@ static void test_v1_preserved(void **state _unused_)
 {
 	_cleanup_kho_ struct abi_kho *model = fixture_model(1, 1, 1);
 	_cleanup_kho_ struct abi_kho *kho = NULL;
-	_cleanup_reader_ struct abi_reader reader;
+	_cleanup_reader_ struct abi_reader reader = {0};
 	struct error err = ERROR_INIT;
 	struct fixture f;
 

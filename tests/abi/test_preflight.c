@@ -72,7 +72,7 @@ static void host_close(struct host *h)
 /* Exactly these errors and warnings, in any order; codes separated by blanks. */
 static void expect(struct host *h, const char *codes)
 {
-	_cleanup_report_ struct report report;
+	_cleanup_report_ struct report report = {0};
 	size_t wanted = 0;
 	char text[512] = "", list[256], *rest;
 
@@ -112,7 +112,7 @@ static void test_good(void **state _unused_)
 			"CONFIG_KEXEC_HANDOVER=y\nCONFIG_LIVEUPDATE=y\nCONFIG_LIVEUPDATE_MEMFD=y\n"
 			"CONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT=y\nCONFIG_KVM=m\n"
 			"CONFIG_KEXEC_FILE=y\n"};
-	_cleanup_report_ struct report report;
+	_cleanup_report_ struct report report = {0};
 	struct host h;
 	json_t *json;
 
