@@ -54,6 +54,8 @@ def edit_config(image, options):
     begin = image.index(b"IKCFG_ST") + 8
     end = image.index(b"IKCFG_ED")
     text = gzip.decompress(image[begin:end]).decode()
+    # Lines that say nothing make room: an option that is not named is not set either.
+    text = "\n".join(line for line in text.splitlines() if line.startswith("CONFIG_")) + "\n"
     for option, value in options.items():
         line = f"{option}={value}" if value else f"# {option} is not set"
         text, count = re.subn(rf"^{option}=.*$", line, text, flags=re.M)
