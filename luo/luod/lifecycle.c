@@ -195,8 +195,7 @@ int lifecycle_forget(struct vm *vm, bool discard, struct error *err)
 	return 0;
 }
 
-/* Its process is gone for good; text tells how. */
-static void on_gone(struct vm *vm, const char *text, bool clean)
+void lifecycle_on_gone(struct vm *vm, const char *text, bool clean)
 {
 	struct error err = ERROR_INIT;
 
@@ -235,7 +234,7 @@ void lifecycle_reap(struct luod *luod)
 		if (!record)
 			continue;
 		spawn_describe_exit(luod, record->id, status, text, sizeof(text));
-		on_gone(record->vm, text, WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		lifecycle_on_gone(record->vm, text, WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	}
 }
 
@@ -243,7 +242,7 @@ static void on_pid_fd(void *opaque, uint32_t events _unused_)
 {
 	struct vm *vm = opaque;
 
-	on_gone(vm, "its vmm ended", false);
+	lifecycle_on_gone(vm, "its vmm ended", false);
 }
 
 /* Of a vmm that others started no SIGCHLD comes: its pidfd tells (pidfd_open(2)). */

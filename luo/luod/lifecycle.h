@@ -30,6 +30,9 @@ int lifecycle_forget(struct vm *vm, bool discard, struct error *err);
 /* A child has ended (from SIGCHLD). */
 void lifecycle_reap(struct luod *luod);
 
+/* The process of a vmm is gone for good; text tells how, clean: with status 0. */
+void lifecycle_on_gone(struct vm *vm, const char *text, bool clean);
+
 /* What vm.c hears. */
 void lifecycle_on_hello(struct vm *vm);
 void lifecycle_on_no_hello(struct vm *vm);

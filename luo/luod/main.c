@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -145,6 +146,18 @@ static void take_down(struct luod *luod)
 	loop_free(luod->loop);
 }
 
+/* A session, a connection and a few files for each VM: more than the customary 1024 soon. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warning("cannot raise the limit of open descriptors: %s", strerror(errno));
+}
+
 static int run(struct luod *luod, struct error *err)
 {
 	int resuming = 0, r;
@@ -186,6 +199,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	log_setup("luod", level, STDERR_FILENO);
+	raise_descriptor_limit();
 	r = run(&luod, &err);
 	if (r < 0)
 		log_error("%s", error_message(&err));

@@ -272,13 +272,21 @@ static void test_long_verb(void **state _unused_)
 	pthread_join(thread, NULL);
 	assert_has(answer, "\"phase\"");
 	assert_has(answer, "200");
+	/* And its end is told although nobody else moves the server. */
+	ask_prepare(answer);
+	assert_has(answer, "200");
 }
 
 static void test_too_large(void **state _unused_)
 {
-	char *out = curl("-X PUT -H 'Expect:' --data-binary @/usr/bin/curl " URL "vm.pause");
+	char *out = curl("-X PUT -H 'Expect:' -d "
+			 "\"$(head -c 100000 /dev/zero | tr '\\0' x)\" " URL "vm.pause");
 
+	assert_has(out, "\n413 application/problem+json");
 	/* Told before it is sent. */
+	out = curl(
+		"-X PUT -H 'Expect: 100-continue' -T /dev/stdin -H 'Content-Length: 9999999' " URL
+		"vm.pause </dev/null");
 	assert_has(out, "\n413 application/problem+json");
 	out = curl("-X PUT -H 'Expect:' -H 'Transfer-Encoding: chunked' -d "
 		   "\"$(head -c 70000 /dev/zero | tr '\\0' x)\" " URL "vm.pause");

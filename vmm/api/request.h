@@ -15,7 +15,7 @@ struct api_request {
 
 	char *body; /* owned */
 	size_t body_size;
-	bool body_too_large;
+	size_t body_seen; /* bytes that came, kept or not */
 
 	bool started;	/* was handed to its route */
 	bool suspended; /* the connection waits for the answer */

@@ -15,6 +15,7 @@
 #include "vmm/api/request.h"
 
 #define CONNECTION_MEMORY (32U * 1024)
+#define DISCARD_MAX	  (1024U * 1024)
 #define DRAIN_NS	  NSEC_PER_SEC
 #define DRAIN_STEP_MS	  20
 
@@ -56,6 +57,9 @@ void api_answer(struct api_request *req, unsigned int status, json_t *document)
 	if (req->suspended) {
 		req->suspended = false;
 		MHD_resume_connection(req->connection);
+		/* The library does not wake a loop that is not its own. */
+		if (req->api->timer)
+			loop_timer_arm(req->api->timer, 0, 0);
 	}
 }
 
@@ -86,13 +90,16 @@ static void request_free(struct api_request *req)
 	free(req);
 }
 
-/* Everything before the body: what is too large is told before it is sent. */
+/*
+ * Everything before the body: what is much too large is told before it is sent. A client that sends
+ * all the same may not hear it, for its connection is closed with bytes unread.
+ */
 static enum MHD_Result begin(struct api_request *req)
 {
 	const char *length = MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND,
 							 MHD_HTTP_HEADER_CONTENT_LENGTH);
 
-	if (!length || strtoull(length, NULL, 10) <= API_BODY_MAX)
+	if (!length || strtoull(length, NULL, 10) <= DISCARD_MAX)
 		return MHD_YES;
 	req->started = true;
 	api_problem(req, 413, "too-large", "The request is too large",
@@ -106,11 +113,11 @@ static enum MHD_Result take_body(struct api_request *req, const char *data, size
 
 	if (clock_monotonic_ns() > req->deadline_ns)
 		return MHD_NO;
-	if (req->body_size + *size > API_BODY_MAX) {
-		/* A body without end is not read to its end. */
-		if (req->body_too_large)
+	req->body_seen += *size;
+	if (req->body_seen > API_BODY_MAX) {
+		/* Read on, so that the client comes to hear the answer; but not without end. */
+		if (req->body_seen > DISCARD_MAX)
 			return MHD_NO;
-		req->body_too_large = true;
 		*size = 0;
 		return MHD_YES;
 	}
@@ -127,7 +134,7 @@ static enum MHD_Result take_body(struct api_request *req, const char *data, size
 static void start(struct api_request *req, const char *method, const char *url)
 {
 	req->started = true;
-	if (req->body_too_large)
+	if (req->body_seen > API_BODY_MAX)
 		api_problem(req, 413, "too-large", "The request is too large",
 			    "a body has at most %u bytes", API_BODY_MAX);
 	else if (req->api->closing)
@@ -267,6 +274,7 @@ void api_free(struct api *api)
 		return;
 	loop_remove_fd(api->source);
 	loop_timer_free(api->timer);
+	api->timer = NULL;
 	if (api->daemon) {
 		if (!api->closing)
 			api_quiesce(api);

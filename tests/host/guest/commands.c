@@ -15,10 +15,10 @@ static const char *ok(bool good)
 	return good ? "ok" : "bad";
 }
 
-/* An expiration that is due at this moment may or may not have been seen. */
-static bool near(uint64_t seen, uint64_t want)
+/* The timer was started a moment after the clock was read. */
+static bool whole(const struct timer_count *count)
 {
-	return seen + 1 >= want && seen <= want + 1;
+	return count->seen + 1 >= count->due_before && count->seen <= count->due_after + 1;
 }
 
 static void check(void)
@@ -38,8 +38,8 @@ static void check(void)
 	    "kmsg=%s messages=%lu",
 	    ok(result.bad == 0 && pattern_background_bad() == 0), result.words, pattern_rounds(),
 	    ok(counter_faults() == 0), counter_value(), ok(processes_sound()),
-	    ok(near(timers.fast, timers.fast_want) && near(timers.slow, timers.slow_want)),
-	    ok(shared->tsc_back == 0), ok(shared->mono_back == 0), ok(alarms == 0), messages);
+	    ok(whole(&timers.fast) && whole(&timers.slow)), ok(shared->tsc_back == 0),
+	    ok(shared->mono_back == 0), ok(alarms == 0), messages);
 }
 
 static void stats(void)
@@ -54,12 +54,12 @@ static void stats(void)
 		if (shared->cpus[cpu].overslept_max_ns > overslept)
 			overslept = shared->cpus[cpu].overslept_max_ns;
 	}
-	say("stats fast=%lu fast_want=%lu slow=%lu slow_want=%lu late=%lu sleeps=%lu spins=%lu "
+	say("stats fast=%lu fast_due=%lu slow=%lu slow_due=%lu late=%lu sleeps=%lu spins=%lu "
 	    "overslept_ns=%lu "
 	    "tsc_back=%lu tsc_back_max=%lu mono_back=%lu mono_back_max=%lu strayed=%lu tsc_khz=%lu",
-	    timers.fast, timers.fast_want, timers.slow, timers.slow_want, timers.late, sleeps,
-	    spins, overslept, shared->tsc_back, shared->tsc_back_max, shared->mono_back,
-	    shared->mono_back_max, shared->strayed, timers.tsc_khz);
+	    timers.fast.seen, timers.fast.due_after, timers.slow.seen, timers.slow.due_after,
+	    timers.fast.late, sleeps, spins, overslept, shared->tsc_back, shared->tsc_back_max,
+	    shared->mono_back, shared->mono_back_max, shared->strayed, timers.tsc_khz);
 }
 
 static void tell_time(void)

@@ -103,15 +103,20 @@ void clocks_read(struct clocks *ret);
 /* Compares with the latest that any CPU has seen. */
 void clocks_compare(void);
 
+struct timer_count {
+	uint64_t seen; /* expirations */
+	uint64_t due_before,
+		due_after; /* by CLOCK_MONOTONIC just before and after they were read */
+	uint64_t late;	   /* times that one was seen together with the next */
+};
+
 struct timers_view {
-	uint64_t fast,
-		fast_want; /* expirations of the 10 ms timer: seen, and due by CLOCK_MONOTONIC */
-	uint64_t slow, slow_want; /* of the 1 s timer */
-	uint64_t late;		  /* times that an expiration was seen together with the next */
-	uint64_t gaps;		  /* longer than 100 ms */
-	struct clocks longest;	  /* the longest gap, on each clock */
-	struct clocks last;	  /* the last one of more than 100 ms */
-	uint64_t tsc_khz;	  /* measured; 0 in the first second */
+	struct timer_count fast; /* 10 ms */
+	struct timer_count slow; /* 1 s */
+	uint64_t gaps;		 /* longer than 100 ms */
+	struct clocks longest;	 /* the longest gap, on each clock */
+	struct clocks last;	 /* the last one of more than 100 ms */
+	uint64_t tsc_khz;	 /* measured; 0 in the first second */
 };
 
 /* A real-time thread with timers of 10 ms and 1 s, which says every gap longer than 100 ms. */

@@ -55,18 +55,32 @@ static uint64_t tsc_to_ns(uint64_t tsc, uint64_t khz)
 	return khz ? (uint64_t)((unsigned __int128)tsc * 1000000 / khz) : 0;
 }
 
+/* Between the reading of a clock and of a timer any time may pass: what was due is known from two
+ * sides. */
+static void count(struct timer_count *count, int fd, uint64_t period)
+{
+	struct clocks before, after;
+	uint64_t times;
+
+	clocks_read(&before);
+	times = expired(fd);
+	clocks_read(&after);
+	count->seen += times;
+	count->late += times > 1;
+	count->due_before = (before.mono_ns - timers.start.mono_ns) / period;
+	count->due_after = (after.mono_ns - timers.start.mono_ns) / period;
+}
+
 /* Under the lock. True: the gap is worth a line. */
-static bool account(const struct clocks *now, struct clocks *gap)
+static bool account(struct clocks *now, struct clocks *gap)
 {
 	struct timers_view *view = &timers.view;
-	struct clocks since = difference(now, &timers.start);
-	uint64_t fast = expired(timers.fast), slow = expired(timers.slow);
+	struct clocks since;
 
-	view->fast += fast;
-	view->slow += slow;
-	view->late += (fast > 1) + (slow > 1);
-	view->fast_want = since.mono_ns / FAST_NS;
-	view->slow_want = since.mono_ns / SLOW_NS;
+	count(&view->fast, timers.fast, FAST_NS);
+	count(&view->slow, timers.slow, SLOW_NS);
+	clocks_read(now);
+	since = difference(now, &timers.start);
 	if (!view->tsc_khz && since.mono_ns > SLOW_NS)
 		view->tsc_khz = (uint64_t)((unsigned __int128)since.tsc * 1000000 / since.mono_ns);
 	*gap = difference(now, &timers.previous);
@@ -97,7 +111,6 @@ static void *tick(void *arg)
 		poll(fds, 2, -1);
 		clocks_compare();
 		pthread_mutex_lock(&timers.lock);
-		clocks_read(&now);
 		worth = account(&now, &gap);
 		pthread_mutex_unlock(&timers.lock);
 		if (worth)
