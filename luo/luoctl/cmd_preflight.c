@@ -35,8 +35,8 @@ static int load_vms(const struct ctl *ctl, struct preflight_vm **ret, size_t *re
 	return 0;
 }
 
-int ctl_preflight(const struct ctl *ctl, struct preflight_request *request, struct report *report,
-		  struct error *err)
+int ctl_preflight(const struct ctl *ctl, bool need_luod, struct preflight_request *request,
+		  struct report *report, struct error *err)
 {
 	_cleanup_free_ struct preflight_vm *vms = NULL;
 	_cleanup_json_ json_t *doc = NULL;
@@ -46,6 +46,10 @@ int ctl_preflight(const struct ctl *ctl, struct preflight_request *request, stru
 	/* Files of another host: its VMs cannot be asked for. */
 	if (!request->root)
 		r = load_vms(ctl, &vms, &request->vm_count, &doc, &why);
+	if (r < 0 && need_luod) {
+		*err = why;
+		return r;
+	}
 	if (r < 0)
 		report_way_out(report_add(report, SEVERITY_WARNING, "luod-unreachable", "luod",
 					  "%s: no VM was looked at", error_message(&why)),
@@ -77,7 +81,7 @@ int cmd_preflight(const struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(argv[0], "%s: it takes options only", argv[1]);
 	if (!request.kernel)
 		return ctl_usage(argv[0], "--kernel: name the kernel to go to");
-	if (ctl_preflight(ctl, &request, &report, &err) < 0)
+	if (ctl_preflight(ctl, false, &request, &report, &err) < 0)
 		return ctl_fail(argv[0], &err);
 	if (ctl->json) {
 		_cleanup_json_ json_t *doc = report_to_json(&report);

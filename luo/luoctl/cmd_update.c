@@ -133,7 +133,7 @@ static int run_preflight(const struct ctl *ctl, const struct update_options *o, 
 	struct preflight_request request = {
 		.kernel = o->kernel, .initrd = o->initrd, .cmdline = o->cmdline};
 	_cleanup_report_ struct report report = {0};
-	int r = ctl_preflight(ctl, &request, &report, err);
+	int r = ctl_preflight(ctl, true, &request, &report, err);
 
 	if (r < 0)
 		return r;
@@ -177,9 +177,8 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(argv[0], "--kernel: name the kernel to go to");
 	if (o.cmdline && o.reuse_cmdline)
 		return ctl_usage(argv[0], "--cmdline and --reuse-cmdline exclude each other");
-	if (!o.skip_preflight && run_preflight(ctl, &o, &err) < 0)
-		return ctl_fail(argv[0], &err);
 	if (make_body(&o, body, &err) < 0 ||
+	    (!o.skip_preflight && run_preflight(ctl, &o, &err) < 0) ||
 	    api_call(ctl, "POST", "/api/v1/updates", body, &doc, &err) < 0)
 		return ctl_fail(argv[0], &err);
 	if (!o.no_wait)

@@ -5,8 +5,11 @@
 #include "luo/luoctl/luoctl.h"
 #include "luo/preflight/preflight.h"
 
-/* preflight_run() with the VMs that luod knows; request->vms is filled and emptied here. */
-int ctl_preflight(const struct ctl *ctl, struct preflight_request *request, struct report *report,
-		  struct error *err);
+/*
+ * preflight_run() with the VMs that luod knows; request->vms is filled and emptied here. Where no
+ * luod answers: -ECONNREFUSED if need_luod, else a finding.
+ */
+int ctl_preflight(const struct ctl *ctl, bool need_luod, struct preflight_request *request,
+		  struct report *report, struct error *err);
 
 #endif
