@@ -2,10 +2,21 @@
 /* luoctl preflight: whether an update can be expected to succeed. luoctl update asks the same. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "luo/luoctl/luoctl.h"
 #include "luo/luoctl/preflight.h"
+
+/* One that has ended is no part of an update; one whose memory waits for a retry is. */
+static bool has_ended(const json_t *vm)
+{
+	const char *phase = doc_string(vm, "phase");
+
+	return !json_is_true(json_object_get(vm, "connected")) &&
+	       !json_is_true(json_object_get(vm, "resume")) &&
+	       (strcmp(phase, "stopped") == 0 || strcmp(phase, "failed") == 0);
+}
 
 /* The VMs that luod knows; *doc keeps their strings. */
 static int load_vms(const struct ctl *ctl, struct preflight_vm **ret, size_t *ret_count,
@@ -18,20 +29,25 @@ static int load_vms(const struct ctl *ctl, struct preflight_vm **ret, size_t *re
 
 	if (r < 0)
 		return r;
+	*ret_count = 0;
 	array = json_object_get(*doc, "vms");
 	vms = calloc(json_array_size(array) + 1, sizeof(*vms));
 	if (!vms)
 		return error_set(err, -ENOMEM, "preflight: out of memory");
-	json_array_foreach(array, i, vm) vms[i] = (struct preflight_vm){
-		.id = doc_string(vm, "id"),
-		.pid = (int)doc_integer(vm, "pid"),
-		.preserve = json_is_true(json_object_get(vm, "preserve")),
-		.phase = doc_string(vm, "phase"),
-		.binary = doc_string(vm, "vmm"),
-		.version = doc_string(vm, "version"),
-	};
+	json_array_foreach(array, i, vm)
+	{
+		if (has_ended(vm))
+			continue;
+		vms[(*ret_count)++] = (struct preflight_vm){
+			.id = doc_string(vm, "id"),
+			.pid = (int)doc_integer(vm, "pid"),
+			.preserve = json_is_true(json_object_get(vm, "preserve")),
+			.phase = doc_string(vm, "phase"),
+			.binary = doc_string(vm, "vmm"),
+			.version = doc_string(vm, "version"),
+		};
+	}
 	*ret = vms;
-	*ret_count = json_array_size(array);
 	return 0;
 }
 

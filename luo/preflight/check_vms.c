@@ -172,8 +172,6 @@ static void check_binary(struct vm_check *c)
 
 static void check_phase(struct vm_check *c)
 {
-	static const char *const ready[] = {"running", "prepared"};
-
 	if (!c->vm->preserve)
 		report_way_out(
 			report_add(c->p->report, SEVERITY_ERROR, "vm-not-preserved", c->object,
@@ -181,11 +179,8 @@ static void check_phase(struct vm_check *c)
 				   "with this kernel"),
 			"shut it down before the update, or start it with "
 			"--preserve-on-update");
-	if (!c->vm->phase)
+	if (!c->vm->phase || strcmp(c->vm->phase, "running") == 0)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(ready); i++)
-		if (strcmp(c->vm->phase, ready[i]) == 0)
-			return;
 	report_way_out(report_add(c->p->report, SEVERITY_ERROR, "vm-phase", c->object,
 				  "it is %s, and only a running VM can be prepared", c->vm->phase),
 		       "wait for it, resume it, or forget it (luoctl list)");

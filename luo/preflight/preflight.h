@@ -11,12 +11,12 @@
 #include "luo/preflight/kernel.h"
 #include "luo/preflight/report.h"
 
-/* A VM that shall go through. Strings are borrowed. */
+/* A VM that shall go through, not one that has ended. Strings are borrowed. */
 struct preflight_vm {
 	const char *id;
 	int pid; /* of its vmm; 0: not running */
 	bool preserve;
-	const char *phase;   /* "running", "prepared", ...; NULL: not known */
+	const char *phase;   /* of luo/agent.h; NULL: not known */
 	const char *binary;  /* the vmm that will take it up; NULL: not known */
 	const char *version; /* the running vmm's; NULL: not known */
 };

@@ -233,7 +233,7 @@ static void test_vms(void **state _unused_)
 	put_fd(&h, "4", "/dev/null");
 	vm.phase = "failed";
 	expect(&h, "vm-phase");
-	vm.phase = "prepared";
+	vm.phase = "running";
 	vm.binary = "/nowhere/vmm";
 	expect(&h, "vmm-missing");
 	vm.binary = NULL;
