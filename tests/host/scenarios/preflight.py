@@ -2,6 +2,7 @@
 """luoctl preflight says which kernel can take over and which cannot, and why; one that cannot really fails."""
 
 import json
+import os
 
 from lib.errors import ScenarioFailed
 from lib.image import Image
@@ -106,12 +107,16 @@ def command_lines(host, image):
 
 
 def scratch(host, image):
-    """An initrd that does not fit: preflight knows it, and kexec_file_load agrees."""
-    host.sh("head -c 700000000 /dev/zero >/run/big")
-    may_not(host, image, "an initrd of 667 MiB", ["scratch-too-small"], initrd="/run/big")
-    status, output = host.run(f"kexec -s -l {image} --initrd=/run/big --command-line='{host.cmdline()}'")
+    """An initrd that is larger than each scratch area: preflight knows it, and kexec_file_load agrees."""
+    areas = [int(size, 16) for size in host.sh("cat /sys/kernel/debug/kho/out/scratch_len").split()]
+    big = host.share / "big"
+    big.touch()
+    os.truncate(big, max(areas) + (1 << 20))
+    may_not(host, image, f"an initrd of {big.stat().st_size >> 20} MiB", ["scratch-too-small"], initrd="/run/test/big")
+    words = f"kexec -s -l {image} --initrd=/run/test/big --command-line='{host.cmdline()}'"
+    status, output = host.run(words, timeout=120)
     host.check(status != 0 and "assign requested address" in output, "and kexec_file_load refuses it too", output)
-    host.sh("rm /run/big")
+    big.unlink()
 
 
 # -- and when it is forced -----------------------------------------------------------------------------------------------
