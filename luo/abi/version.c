@@ -7,11 +7,11 @@
 
 /* docs/abi.md says where each line comes from. */
 static const struct abi_version versions[] = {
-	{1, "luo-v1", ABI_ROOT_TREE, ABI_LIST_ARRAY, ABI_LIST_ARRAY, 2, true},
-	{2, "luo-v2", ABI_ROOT_HEADER, ABI_LIST_ARRAY, ABI_LIST_ARRAY, 3, false},
-	{3, "luo-v3", ABI_ROOT_RAW, ABI_LIST_ARRAY, ABI_LIST_ARRAY, 3, false},
-	{4, "luo-v4", ABI_ROOT_RAW, ABI_LIST_CHAIN, ABI_LIST_ARRAY, 4, false},
-	{5, "luo-v5", ABI_ROOT_RAW, ABI_LIST_CHAIN, ABI_LIST_CHAIN, 4, true},
+	{1, "luo-v1", ABI_ROOT_TREE, ABI_LIST_ARRAY, ABI_LIST_ARRAY},
+	{2, "luo-v2", ABI_ROOT_HEADER, ABI_LIST_ARRAY, ABI_LIST_ARRAY},
+	{3, "luo-v3", ABI_ROOT_RAW, ABI_LIST_ARRAY, ABI_LIST_ARRAY},
+	{4, "luo-v4", ABI_ROOT_RAW, ABI_LIST_CHAIN, ABI_LIST_ARRAY},
+	{5, "luo-v5", ABI_ROOT_RAW, ABI_LIST_CHAIN, ABI_LIST_CHAIN},
 };
 
 const struct abi_version *abi_version_find(uint32_t number)

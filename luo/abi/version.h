@@ -4,7 +4,6 @@
 #ifndef HOLDFAST_LUO_ABI_VERSION_H
 #define HOLDFAST_LUO_ABI_VERSION_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,8 +24,6 @@ struct abi_version {
 	enum abi_root_shape root;
 	enum abi_list_shape sessions;
 	enum abi_list_shape files;
-	uint32_t kho; /* the KHO version that it is known to travel in */
-	bool released;
 };
 
 #define ABI_LUO_VERSION_MAX 5U

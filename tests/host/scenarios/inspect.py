@@ -175,6 +175,8 @@ def live_before(host):
         f"kernel {host.running}, running: the outgoing root is found through /proc/kcore (after {seen['scanned'] >> 20} MiB)",
         summary(seen),
     )
+    by_devmem = json.loads(host.sh("luoctl --json inspect --from mem", timeout=120))
+    host.check(state(by_devmem, "outgoing")["address"] == out["address"], "and at the same place through /dev/mem", summary(by_devmem))
     host.check(state(seen, "incoming") is None and len(out["scratch"]) == 3, "nothing came in; three scratch areas", summary(seen))
 
 
