@@ -22,7 +22,7 @@
 #define SPEC_MAGIC	  0x336ec578
 
 /* Three headers at 64: two segments and the notes. */
-#define PHDR(n)	    (64U + (n)*56U)
+#define PHDR(n)	    (64U + (n) * 56U)
 #define TEXT_OFFSET 0x400U
 #define TEXT_ADDR   0x1000000ULL
 #define TEXT_LEN    0x200U
