@@ -92,6 +92,33 @@ static void search_chunk(struct search *s, uint64_t pa, const uint8_t *data, siz
 }
 
 /*
+ * /dev/mem refuses a whole read for one page that the kernel does not map. Such a page is taken for
+ * zero, and counted unless the chunk before had it too.
+ */
+static int read_chunk(struct search *s, const struct physmem *mem, uint64_t pa, uint8_t *chunk,
+		      size_t size, bool first, struct error *err)
+{
+	int r = physmem_read(mem, pa, chunk, size, err);
+
+	if (r != -EFAULT)
+		return r;
+	for (size_t at = 0; at < size; at += ABI_PAGE_SIZE) {
+		size_t part = MIN_OF(size - at, (size_t)ABI_PAGE_SIZE);
+
+		r = physmem_read(mem, pa + at, chunk + at, part, err);
+		if (r < 0 && r != -EFAULT)
+			return r;
+		if (r == -EFAULT) {
+			memset(chunk + at, 0, part);
+			s->result->unreadable += at > 0 || first ? part : 0;
+		}
+	}
+	if (err)
+		error_clear(err);
+	return 0;
+}
+
+/*
  * Chunks overlap by the length of a setup_data, so that one across the border is seen; a root is a
  * page and cannot lie across it.
  */
@@ -101,13 +128,15 @@ static int search_range(struct search *s, const struct physmem *mem,
 {
 	uint64_t start = ALIGN_UP(range->start, (uint64_t)ABI_PAGE_SIZE);
 	uint64_t end = range->start + range->size;
+	bool first = true;
 
 	while (start < end && s->result->scanned < limit && !s->stopped) {
 		size_t size = (size_t)MIN_OF(end - start, (uint64_t)CHUNK_SIZE);
-		int r = physmem_read(mem, start, chunk, size, err);
+		int r = read_chunk(s, mem, start, chunk, size, first, err);
 
 		if (r < 0)
 			return r;
+		first = false;
 		search_chunk(s, start, chunk, size);
 		if (size < CHUNK_SIZE) {
 			s->result->scanned += size;

@@ -27,16 +27,18 @@ struct abi_root_place {
 struct abi_scan {
 	struct abi_root_place roots[ABI_ROOTS_MAX];
 	size_t root_count;
-	uint64_t scanned; /* bytes */
-	bool complete;	  /* false: the limit, or `stop`, ended it */
+	uint64_t scanned;    /* bytes */
+	uint64_t unreadable; /* bytes of these that could not be read, and were taken for zero */
+	bool complete;	     /* false: the limit, or `stop`, ended it */
 };
 
 /* Return true to end the scan: this root is the one. */
 typedef bool abi_scan_fn(void *opaque, const struct abi_root_place *place);
 
 /*
- * Reads the memory from its start, at most `limit` bytes. stop may be NULL. Memory that cannot be
- * read ends the scan with its error; what was found before stays.
+ * Reads the memory from its start, at most `limit` bytes. stop may be NULL. Single pages that
+ * cannot be read (-EFAULT) are counted; any other failure to read ends the scan with its error, and
+ * what was found before stays.
  */
 int abi_scan(const struct physmem *mem, uint64_t limit, abi_scan_fn *stop, void *opaque,
 	     struct abi_scan *ret, struct error *err);

@@ -60,8 +60,7 @@ int inspect_dump(const struct inspect_options *options, struct inspect *inspect,
 	r = abi_scan(mem, options->scan_limit, NULL, NULL, scan, err);
 	if (r < 0)
 		return r;
-	inspect->scanned = scan->scanned;
-	inspect->scan_complete = scan->complete;
+	inspect_take_scan(inspect, scan);
 	if (scan->root_count == 0)
 		return error_set(err, -ENODATA,
 				 "%s: no KHO root in %" PRIu64

@@ -57,6 +57,17 @@ void inspect_note(struct inspect_notes *notes, const char *fmt, ...)
 	notes->count++;
 }
 
+void inspect_take_scan(struct inspect *inspect, const struct abi_scan *scan)
+{
+	inspect->scanned = scan->scanned;
+	inspect->scan_complete = scan->complete;
+	if (scan->unreadable)
+		inspect_note(&inspect->notes,
+			     "%" PRIu64 " of the %" PRIu64
+			     " bytes that were searched could not be read",
+			     scan->unreadable, scan->scanned);
+}
+
 static void take_result(struct inspect_state *state, int code, const struct error *err)
 {
 	if (code == 0)

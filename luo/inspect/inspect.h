@@ -109,6 +109,8 @@ int inspect_find_holders(const char *root, struct inspect *inspect);
 struct inspect_state *inspect_add_state(struct inspect *inspect, enum inspect_kind kind);
 /* A note that finds no memory is lost. */
 void inspect_note(struct inspect_notes *notes, const char *fmt, ...) _printf_(2, 3);
+/* How far the search went, and a note of what could not be read. */
+void inspect_take_scan(struct inspect *inspect, const struct abi_scan *scan);
 /* Everything that hangs on the root at fdt_pa. */
 void inspect_read_state(struct inspect_state *state, const struct physmem *mem, uint64_t fdt_pa);
 void inspect_read_scratch(struct inspect_state *state, const struct physmem *mem, uint64_t pa,

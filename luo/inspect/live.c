@@ -81,22 +81,23 @@ static uint64_t find_outgoing(struct inspect *inspect, const struct inspect_sysf
 			     .release = sysfs->release,
 			     .kexec_count = 1};
 	struct error err = ERROR_INIT;
+	int r;
 
 	if (sysfs->has_incoming_metadata)
 		o.kexec_count += sysfs->incoming_metadata.kexec_count;
 	if (!scan || !mem)
 		return 0;
-	if (abi_scan(mem, limit, is_outgoing, &o, scan, &err) < 0)
+	r = abi_scan(mem, limit, is_outgoing, &o, scan, &err);
+	if (r < 0)
 		inspect_note(&inspect->notes, "scan for the outgoing root: %s",
 			     error_message(&err));
-	inspect->scanned = scan->scanned;
-	inspect->scan_complete = scan->complete;
+	inspect_take_scan(inspect, scan);
 	if (scan->root_count > 0 && is_outgoing(&o, &scan->roots[scan->root_count - 1]))
 		return scan->roots[scan->root_count - 1].fdt_pa;
 	inspect_note(&inspect->notes,
 		     "the outgoing root was not found in %" PRIu64 " bytes of memory%s",
 		     scan->scanned,
-		     scan->complete ? "" : ": the scan ended at its limit (--scan-limit)");
+		     r < 0 || scan->complete ? "" : ": the scan ended at its limit (--scan-limit)");
 	return 0;
 }
 

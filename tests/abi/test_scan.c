@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finding roots in memory: at chunk borders, twice, with and without setup data, and none. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -101,12 +102,64 @@ static void test_limits(void **state _unused_)
 	assert_true(scan.complete);
 }
 
+/* A reader that shows no read with a page of `holes` in it, as /dev/mem does. */
+struct holes {
+	const uint8_t *data;
+	uint64_t base;
+	size_t holes[3], count;
+	int code;
+};
+
+static int read_with_holes(void *ctx, uint64_t pa, void *buf, size_t len, struct error *err)
+{
+	const struct holes *h = ctx;
+	size_t at = pa - h->base;
+
+	for (size_t i = 0; i < h->count; i++)
+		if (h->holes[i] < at + len && at < h->holes[i] + 4096)
+			return error_set(err, h->code, "no page at 0x%zx", h->holes[i]);
+	memcpy(buf, h->data + at, len);
+	return 0;
+}
+
+static void test_unreadable(void **state _unused_)
+{
+	static const size_t places[] = {0x3000, 0x200000, 0x300000};
+	static const struct physmem_ops ops = {.read = read_with_holes};
+	_cleanup_free_ uint8_t *memory = memory_with_root_at(places, ARRAY_SIZE(places));
+	_cleanup_physmem_ struct physmem *mem = NULL;
+	/* One beside a root, one that two chunks share, one that is itself a root. */
+	struct holes h = {.data = memory,
+			  .base = 0x200000,
+			  .holes = {0x4000, 0xff000, 0x300000},
+			  .count = 3,
+			  .code = -EFAULT};
+	const struct physmem_range range = {h.base, SIZE};
+	struct error err = ERROR_INIT;
+	struct abi_scan scan;
+
+	assert_int_equal(physmem_new(&ops, &h, "holes", &range, 1, &mem, &err), 0);
+	assert_int_equal(abi_scan(mem, UINT64_MAX, NULL, NULL, &scan, &err), 0);
+	assert_int_equal(err.code, 0);
+	assert_true(scan.complete);
+	assert_int_equal(scan.unreadable, 3 * 4096);
+	assert_int_equal(scan.root_count, 2);
+	assert_int_equal(scan.roots[0].fdt_pa, 0x203000);
+	assert_int_equal(scan.roots[1].fdt_pa, 0x400000);
+	/* What is refused for another reason ends the search. */
+	h.code = -EPERM;
+	assert_int_equal(abi_scan(mem, UINT64_MAX, NULL, NULL, &scan, &err), -EPERM);
+	assert_string_equal(error_message(&err), "no page at 0x4000");
+	assert_false(scan.complete);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_borders),
 		cmocka_unit_test(test_setup_data),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_unreadable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

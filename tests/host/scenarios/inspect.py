@@ -176,7 +176,12 @@ def live_before(host):
         summary(seen),
     )
     by_devmem = json.loads(host.sh("luoctl --json inspect --from mem", timeout=120))
-    host.check(state(by_devmem, "outgoing")["address"] == out["address"], "and at the same place through /dev/mem", summary(by_devmem))
+    there = state(by_devmem, "outgoing")
+    host.check(
+        there and there.get("address") == out["address"] and there["kho"] == out["kho"],
+        f"and at the same place, with the same in it, through /dev/mem ({'; '.join(by_devmem['notes']) or 'every page could be read'})",
+        f"/dev/mem: {there and there.get('address')}, not {out['address']}: {by_devmem['notes']}",
+    )
     host.check(state(seen, "incoming") is None and len(out["scratch"]) == 3, "nothing came in; three scratch areas", summary(seen))
 
 
