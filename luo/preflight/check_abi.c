@@ -42,6 +42,11 @@ static void check_running(struct preflight *p)
 					  "this host", "this kernel (%s) has no live update",
 					  p->release),
 			       "boot a kernel with CONFIG_LIVEUPDATE");
+	else if (kernel_handler_version(&p->running, "memfd-v") == 0)
+		report_way_out(report_add(p->report, SEVERITY_ERROR, "host-no-memfd", "this host",
+					  "this kernel (%s) cannot preserve guest memory",
+					  p->release),
+			       "boot a kernel with CONFIG_LIVEUPDATE_MEMFD");
 }
 
 void check_abi(struct preflight *p)

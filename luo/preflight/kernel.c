@@ -26,7 +26,7 @@ int kernel_read_file(const char *path, size_t max, uint8_t **ret, size_t *ret_si
 	if (fd < 0)
 		return error_sys(err, -errno, "%s: cannot open", path);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return error_set(err, -EINVAL, "%s: not a file", path);
+		return error_set(err, -EISDIR, "%s: not a file", path);
 	if ((uint64_t)st.st_size > max)
 		return error_set(err, -EFBIG, "%s: %lld bytes: too large to be a kernel", path,
 				 (long long)st.st_size);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* luo/preflight: a host that can be updated, and every finding that speaks against it. */
+#include <errno.h>
+#include <linux/memfd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -20,7 +23,7 @@
 
 struct host {
 	struct host_tree tree;
-	char kernel[128], initrd[128];
+	char kernel[128], initrd[128], program[128];
 	struct preflight_request request;
 };
 
@@ -151,6 +154,8 @@ static void test_kernels(void **state _unused_)
 	expect(&h, "kernel-truncated");
 	unlink(h.kernel);
 	expect(&h, "kernel-unreadable");
+	snprintf(h.kernel, sizeof(h.kernel), "%s", h.tree.root);
+	expect(&h, "kernel-unreadable");
 	host_close(&h);
 }
 
@@ -203,6 +208,12 @@ static void test_host_findings(void **state _unused_)
 	put_kernel(&h, "/boot/vmlinuz-6.99.0",
 		   &(struct fake_kernel){.release = "6.99.0", .kho = "", .luo = "", .memfd = ""});
 	expect(&h, "host-no-kho scratch-unknown");
+	put_kernel(&h, "/boot/vmlinuz-6.99.0",
+		   &(struct fake_kernel){.release = "6.99.0", .luo = "", .memfd = ""});
+	expect(&h, "host-no-liveupdate scratch-unknown");
+	put_kernel(&h, "/boot/vmlinuz-6.99.0",
+		   &(struct fake_kernel){.release = "6.99.0", .memfd = ""});
+	expect(&h, "host-no-memfd scratch-unknown");
 	host_close(&h);
 }
 
@@ -214,6 +225,17 @@ static void put_fd(struct host *h, const char *fd, const char *target)
 	snprintf(path, sizeof(path), "/proc/4711/fd/%s", fd);
 	unlink(host_tree_path(&h->tree, path));
 	host_tree_link(&h->tree, path, target);
+}
+
+/* One that says its version, as the vmm does. */
+static void put_program(struct host *h, const char *path, const char *version)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "#!/bin/sh\necho '%s'\n", version);
+	host_tree_put_text(&h->tree, path, text);
+	snprintf(h->program, sizeof(h->program), "%s", host_tree_path(&h->tree, path));
+	assert_int_equal(chmod(h->program, 0755), 0);
 }
 
 static void test_vms(void **state _unused_)
@@ -236,6 +258,15 @@ static void test_vms(void **state _unused_)
 	vm.phase = "running";
 	vm.binary = "/nowhere/vmm";
 	expect(&h, "vmm-missing");
+	/* The one that runs is 0.3; what would take it up is older, the same, and newer. */
+	put_program(&h, "/vmm", "vmm 0.2.9");
+	vm.binary = h.program;
+	vm.version = "0.3.0";
+	expect(&h, "vmm-older");
+	put_program(&h, "/vmm", "vmm 0.3.0");
+	expect(&h, "");
+	put_program(&h, "/vmm", "vmm 0.10");
+	expect(&h, "");
 	vm.binary = NULL;
 	vm.preserve = false;
 	expect(&h, "vm-not-preserved");
@@ -270,6 +301,13 @@ static void test_memfds(void **state _unused_)
 	expect(&h, "memory-headroom");
 	assert_int_equal(ftruncate(fd, 1LL << 40), 0);
 	expect(&h, "memory-headroom vm-memfd-too-large");
+	close(fd);
+	/* Not executable and so sealed: Linux mm/memfd.c. */
+	fd = memfd_create("holdfast-ram-0", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+	if (fd >= 0)
+		expect(&h, "vm-memfd-noexec");
+	else
+		assert_int_equal(errno, EINVAL); /* before Linux 6.3 */
 	close(fd);
 	host_close(&h);
 }
