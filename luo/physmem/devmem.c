@@ -9,35 +9,37 @@
 
 #define DEVMEM	   "/dev/mem"
 #define IOMEM	   "/proc/iomem"
+#define PAGE_SIZE  4096U
 #define RANGES_MAX 4096U
 
-/*
- * "00100000-bffdffff : System RAM", nested entries indented. Without CAP_SYS_ADMIN all addresses
- * read as zero.
- */
-static int read_iomem(struct physmem_piece *pieces, size_t *count, struct error *err)
+int physmem_read_iomem(const char *path, struct physmem_piece *pieces, size_t max, size_t *count,
+		       struct error *err)
 {
-	FILE *f = fopen(IOMEM, "re");
+	FILE *f = fopen(path, "re");
 	char line[256];
 
 	if (!f)
-		return error_sys(err, -errno, IOMEM ": cannot open");
+		return error_sys(err, -errno, "%s: cannot open", path);
 	*count = 0;
-	while (fgets(line, sizeof(line), f) && *count < RANGES_MAX) {
+	while (fgets(line, sizeof(line), f) && *count < max) {
 		uint64_t start, end;
 		int name = 0;
 
 		if (line[0] == ' ' ||
 		    sscanf(line, "%" SCNx64 "-%" SCNx64 " : %n", &start, &end, &name) != 2 ||
-		    name == 0 || strcmp(line + name, "System RAM\n") != 0 || end <= start)
+		    name == 0 || strcmp(line + name, "System RAM\n") != 0 || end == UINT64_MAX)
+			continue;
+		start = ALIGN_UP(start, (uint64_t)PAGE_SIZE);
+		end = ALIGN_DOWN(end + 1, (uint64_t)PAGE_SIZE);
+		if (start >= end)
 			continue;
 		pieces[*count].range.start = start;
-		pieces[*count].range.size = end - start + 1;
+		pieces[*count].range.size = end - start;
 		pieces[(*count)++].offset = start;
 	}
 	fclose(f);
 	if (*count == 0)
-		return error_set(err, -EPERM, IOMEM ": shows no addresses of RAM (needs root)");
+		return error_set(err, -EPERM, "%s: shows no addresses of RAM (needs root)", path);
 	return 0;
 }
 
@@ -50,7 +52,7 @@ int physmem_open_devmem(struct physmem **ret, struct error *err)
 
 	if (!pieces)
 		return error_set(err, -ENOMEM, DEVMEM ": out of memory");
-	r = read_iomem(pieces, &count, err);
+	r = physmem_read_iomem(IOMEM, pieces, RANGES_MAX, &count, err);
 	if (r < 0)
 		return r;
 	fd = open(DEVMEM, O_RDONLY | O_CLOEXEC);

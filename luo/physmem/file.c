@@ -78,7 +78,7 @@ static const struct physmem_ops file_ops = {.read = file_read, .free = file_free
 int physmem_new_file(int fd, const char *what, const struct physmem_piece *pieces, size_t count,
 		     struct physmem **ret, struct error *err)
 {
-	_cleanup_free_ struct physmem_range *ranges = calloc(MAX_OF(count, 1U), sizeof(*ranges));
+	_cleanup_free_ struct physmem_range *ranges = NULL;
 	struct file *f = calloc(1, sizeof(*f));
 	int r;
 
@@ -88,6 +88,7 @@ int physmem_new_file(int fd, const char *what, const struct physmem_piece *piece
 	}
 	f->fd = fd;
 	f->what = strdup(what);
+	ranges = calloc(MAX_OF(count, 1U), sizeof(*ranges));
 	f->pieces = calloc(MAX_OF(count, 1U), sizeof(*f->pieces));
 	if (!ranges || !f->what || !f->pieces) {
 		file_free(f);

@@ -2,8 +2,8 @@
 #include <fcntl.h>
 
 #include "base/util.h"
-#include "luo/physmem/segments.h"
 #include "luo/physmem/file.h"
+#include "luo/physmem/segments.h"
 
 /* x86-64 maps the kernel's image above this address (Linux Documentation/arch/x86/x86_64/mm.rst);
  * that segment shows RAM a second time. */

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "luo/physmem/physmem.h"
+#include "luo/physmem/file.h"
 
 #define PATH "physmem-test.dump"
 
@@ -177,13 +177,49 @@ static void test_kcore(void **state _unused_)
 	unlink(PATH);
 }
 
+/* As /proc/iomem: nested and other ranges are no RAM, and a page that is RAM in part is left out.
+ */
+static void test_iomem(void **state _unused_)
+{
+	static const char iomem[] = "00000000-00000fff : Reserved\n"
+				    "00001000-0009fbff : System RAM\n"
+				    "0009fc00-0009ffff : Reserved\n"
+				    "00100400-3ffdefff : System RAM\n"
+				    "  01000000-01ffffff : Kernel code\n"
+				    "  02000000-02ffffff : System RAM\n"
+				    "40000100-40000fff : System RAM\n"
+				    "100000000-1ffffffff : System RAM\n"
+				    "ffffffff00000000-ffffffffffffffff : System RAM\n";
+	static const char hidden[] = "00000000-00000000 : System RAM\n";
+	struct physmem_piece pieces[8];
+	struct error err = ERROR_INIT;
+	size_t count;
+
+	write_file(iomem, sizeof(iomem) - 1);
+	assert_int_equal(physmem_read_iomem(PATH, pieces, 8, &count, &err), 0);
+	assert_int_equal(count, 3);
+	assert_int_equal(pieces[0].range.start, 0x1000);
+	assert_int_equal(pieces[0].range.size, 0x9f000 - 0x1000);
+	assert_int_equal(pieces[1].range.start, 0x101000);
+	assert_int_equal(pieces[1].range.size, 0x3ffdf000 - 0x101000);
+	assert_int_equal(pieces[1].offset, 0x101000);
+	assert_int_equal(pieces[2].range.start, 0x100000000);
+	assert_int_equal(pieces[2].range.size, 0x100000000);
+	assert_int_equal(physmem_read_iomem(PATH, pieces, 2, &count, &err), 0);
+	assert_int_equal(count, 2);
+	write_file(hidden, sizeof(hidden) - 1);
+	assert_int_equal(physmem_read_iomem(PATH, pieces, 8, &count, &err), -EPERM);
+	assert_string_equal(error_message(&err), PATH ": shows no addresses of RAM (needs root)");
+	unlink(PATH);
+	assert_int_equal(physmem_read_iomem(PATH, pieces, 8, &count, &err), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_elf),
-		cmocka_unit_test(test_damaged_elf),
-		cmocka_unit_test(test_other_files),
-		cmocka_unit_test(test_kcore),
+		cmocka_unit_test(test_elf),	    cmocka_unit_test(test_damaged_elf),
+		cmocka_unit_test(test_other_files), cmocka_unit_test(test_kcore),
+		cmocka_unit_test(test_iomem),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
