@@ -3,6 +3,7 @@
  * This host's VMs: every descriptor that will be preserved must be of a kind that both kernels'
  * handlers take, and preserving must not run out of memory. Limits: Linux mm/memfd_luo.c.
  */
+#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -145,28 +146,41 @@ static void check_descriptors(struct vm_check *c)
 	closedir(dir);
 }
 
+/* The number in "vmm (holdfast) 0.1.0": the first word that begins with a digit; NULL: none. */
+static const char *version_in(const char *line)
+{
+	for (const char *word = line; word; word = strchr(word, ' ')) {
+		word += *word == ' ';
+		if (isdigit((unsigned char)*word))
+			return word;
+	}
+	return NULL;
+}
+
 /* The binary that takes the VM up must read what the running one writes: not be older. */
 static void check_binary(struct vm_check *c)
 {
 	const struct preflight_vm *vm = c->vm;
+	const char *version;
 	char line[128];
-	const char *space;
 
 	if (!vm->binary || !vm->binary[0])
 		return;
-	if (access(vm->binary, X_OK) < 0 || process_version(vm->binary, line, sizeof(line)) < 0) {
+	if (access(vm->binary, X_OK) < 0 || process_version(vm->binary, line, sizeof(line)) < 0 ||
+	    !(version = version_in(line))) {
 		report_way_out(report_add(c->p->report, SEVERITY_ERROR, "vmm-missing", c->object,
-					  "%s, which is to take it up, cannot be run", vm->binary),
+					  "%s, which is to take it up, cannot be run, or does not "
+					  "tell its version",
+					  vm->binary),
 			       "install vmm there, on this host and in the next kernel's initrd");
 		return;
 	}
-	space = strchr(line, ' ');
-	if (space && vm->version && vm->version[0] && version_compare(space + 1, vm->version) < 0)
+	if (vm->version && vm->version[0] && version_compare(version, vm->version) < 0)
 		report_way_out(
 			report_add(c->p->report, SEVERITY_ERROR, "vmm-older", c->object,
 				   "%s is version %s and the VM runs %s: an older vmm does not "
 				   "read a newer state",
-				   vm->binary, space + 1, vm->version),
+				   vm->binary, version, vm->version),
 			"install vmm %s or later", vm->version);
 }
 

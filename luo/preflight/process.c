@@ -22,7 +22,7 @@ extern char **environ;
 
 static int spawn_version(const char *program, int out, pid_t *ret)
 {
-	char *argv[] = {(char *)(uintptr_t)program, (char *)(uintptr_t) "--version", NULL};
+	char *argv[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)"--version", NULL};
 	posix_spawn_file_actions_t actions;
 	int r;
 

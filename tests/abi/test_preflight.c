@@ -259,14 +259,16 @@ static void test_vms(void **state _unused_)
 	vm.binary = "/nowhere/vmm";
 	expect(&h, "vmm-missing");
 	/* The one that runs is 0.3; what would take it up is older, the same, and newer. */
-	put_program(&h, "/vmm", "vmm 0.2.9");
+	put_program(&h, "/vmm", "vmm (holdfast) 0.2.9");
 	vm.binary = h.program;
 	vm.version = "0.3.0";
 	expect(&h, "vmm-older");
-	put_program(&h, "/vmm", "vmm 0.3.0");
+	put_program(&h, "/vmm", "vmm (holdfast) 0.3.0");
 	expect(&h, "");
-	put_program(&h, "/vmm", "vmm 0.10");
+	put_program(&h, "/vmm", "vmm (holdfast) 0.10");
 	expect(&h, "");
+	put_program(&h, "/vmm", "hello");
+	expect(&h, "vmm-missing");
 	vm.binary = NULL;
 	vm.preserve = false;
 	expect(&h, "vm-not-preserved");
