@@ -163,9 +163,11 @@ static json_t *node_json(const void *fdt, int node, int depth)
 		if (data)
 			json_object_set_new(properties, key, property_json(data, len));
 	}
-	if (depth <= STATE_DEPTH_MAX)
-		fdt_for_each_subnode(child, fdt, node)
+	fdt_for_each_subnode(child, fdt, node)
+	{
+		if (depth <= STATE_DEPTH_MAX)
 			json_array_append_new(children, node_json(fdt, child, depth + 1));
+	}
 	return json_pack("{s:s,s:o,s:o}", "name", name ? name : "?", "properties", properties,
 			 "children", children);
 }

@@ -47,14 +47,14 @@ static int read_roots(struct inspect *inspect, const struct physmem *mem,
 int inspect_dump(const struct inspect_options *options, struct inspect *inspect, struct error *err)
 {
 	_cleanup_physmem_ struct physmem *mem = NULL;
-	_cleanup_free_ struct abi_scan *scan = calloc(1, sizeof(*scan));
-	int r;
+	_cleanup_free_ struct abi_scan *scan = NULL;
+	int r = physmem_open(options->from, &mem, err);
 
-	if (!scan)
-		return error_set(err, -ENOMEM, "inspect: out of memory");
-	r = physmem_open(options->from, &mem, err);
 	if (r < 0)
 		return r;
+	scan = calloc(1, sizeof(*scan));
+	if (!scan)
+		return error_set(err, -ENOMEM, "inspect: out of memory");
 	snprintf(inspect->from, sizeof(inspect->from), "%s", options->from);
 	inspect->memory = physmem_size(mem);
 	r = abi_scan(mem, options->scan_limit, NULL, NULL, scan, err);
