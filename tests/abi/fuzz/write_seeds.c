@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* write-seeds DIR: seeds for the fuzzers, made by the encoders. Run by hand when a fuzzer is added.
+/* write-seeds DIR: seeds for the fuzzers in DIR/abi_NAME (tests/fuzz/corpus), made by the encoders. Run by hand when a fuzzer is added.
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,9 +17,9 @@ static void put(const char *dir, const char *fuzzer, const char *name, const voi
 	char path[4096];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s", dir, fuzzer);
+	snprintf(path, sizeof(path), "%s/abi_%s", dir, fuzzer);
 	mkdir(path, 0755);
-	snprintf(path, sizeof(path), "%s/%s/%s", dir, fuzzer, name);
+	snprintf(path, sizeof(path), "%s/abi_%s/%s", dir, fuzzer, name);
 	f = fopen(path, "we");
 	if (!f || fwrite(data, 1, size, f) != size || fclose(f) != 0)
 		perror(path);
