@@ -8,12 +8,11 @@
 #include "luo/physmem/file.h"
 
 #define DEVMEM	   "/dev/mem"
-#define IOMEM	   "/proc/iomem"
 #define PAGE_SIZE  4096U
 #define RANGES_MAX 4096U
 
-int physmem_read_iomem(const char *path, struct physmem_piece *pieces, size_t max, size_t *count,
-		       struct error *err)
+int physmem_read_iomem(const char *path, const char *name, struct physmem_piece *pieces, size_t max,
+		       size_t *count, struct error *err)
 {
 	FILE *f = fopen(path, "re");
 	char line[256];
@@ -23,11 +22,11 @@ int physmem_read_iomem(const char *path, struct physmem_piece *pieces, size_t ma
 	*count = 0;
 	while (fgets(line, sizeof(line), f) && *count < max) {
 		uint64_t start, end;
-		int name = 0;
+		int at = 0;
 
-		if (line[0] == ' ' ||
-		    sscanf(line, "%" SCNx64 "-%" SCNx64 " : %n", &start, &end, &name) != 2 ||
-		    name == 0 || strcmp(line + name, "System RAM\n") != 0 || end == UINT64_MAX)
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, " %" SCNx64 "-%" SCNx64 " : %n", &start, &end, &at) != 2 ||
+		    at == 0 || strcmp(line + at, name) != 0 || end == UINT64_MAX)
 			continue;
 		start = ALIGN_UP(start, (uint64_t)PAGE_SIZE);
 		end = ALIGN_DOWN(end + 1, (uint64_t)PAGE_SIZE);
@@ -39,7 +38,8 @@ int physmem_read_iomem(const char *path, struct physmem_piece *pieces, size_t ma
 	}
 	fclose(f);
 	if (*count == 0)
-		return error_set(err, -EPERM, "%s: shows no addresses of RAM (needs root)", path);
+		return error_set(err, -EPERM, "%s: shows no address of \"%s\" (needs root)", path,
+				 name);
 	return 0;
 }
 
@@ -52,7 +52,7 @@ int physmem_open_devmem(struct physmem **ret, struct error *err)
 
 	if (!pieces)
 		return error_set(err, -ENOMEM, DEVMEM ": out of memory");
-	r = physmem_read_iomem(IOMEM, pieces, RANGES_MAX, &count, err);
+	r = physmem_read_iomem(PHYSMEM_IOMEM, "System RAM", pieces, RANGES_MAX, &count, err);
 	if (r < 0)
 		return r;
 	fd = open(DEVMEM, O_RDONLY | O_CLOEXEC);

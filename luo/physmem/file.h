@@ -17,13 +17,15 @@ int physmem_new_file(int fd, const char *what, const struct physmem_piece *piece
 /* Reads all of it, or -EIO at the end of the file, or what pread(2) says; no message. */
 int physmem_pread(int fd, void *buf, size_t len, uint64_t offset);
 
+#define PHYSMEM_IOMEM "/proc/iomem"
+
 /*
- * The RAM that /proc/iomem shows: lines "00100000-bffdffff : System RAM", not what is nested in
- * them, at most max. Only whole pages: reading one that is RAM in part through /dev/mem makes the
- * kernel warn in its log (Linux kernel/iomem.c, memremap()). -EPERM: none, as without
- * CAP_SYS_ADMIN, when all addresses read as zero.
+ * The ranges that /proc/iomem gives a name ("00100000-bffdffff : System RAM"), at most max. Only
+ * whole pages: reading one that is RAM in part through /dev/mem makes the kernel warn in its log
+ * (Linux kernel/iomem.c, memremap()). -EPERM: none, as without CAP_SYS_ADMIN, when all addresses
+ * read as zero.
  */
-int physmem_read_iomem(const char *path, struct physmem_piece *pieces, size_t max, size_t *count,
-		       struct error *err);
+int physmem_read_iomem(const char *path, const char *name, struct physmem_piece *pieces, size_t max,
+		       size_t *count, struct error *err);
 
 #endif

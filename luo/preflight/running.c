@@ -5,19 +5,14 @@
  * exact); its image in /boot, if that is of the same release; the table of releases whose sources
  * were read. debugfs shows LUO's blob as it is: it overrides the others.
  */
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "luo/physmem/file.h"
-#include "luo/physmem/segments.h"
 #include "luo/preflight/preflight.h"
 
-#define KERNEL_IMAGE_VADDR UINT64_C(0xffffffff80000000)
-#define CHUNK		   (4 * MIB)
-#define NAME_MAX_LEN	   64U /* longest name; chunks overlap by it */
-#define IMAGE_SPAN_MAX	   (1 * GIB)
+#define RODATA_MAX (256 * MIB)
 
 /* Read from the sources (docs/abi.md). */
 static const struct {
@@ -29,48 +24,26 @@ static const struct {
 	{"7.3.", 4, 5, "memfd-v2"},
 };
 
-static int search_segment(int fd, const struct elf_segment *s, struct kernel_abi *abi)
-{
-	_cleanup_free_ uint8_t *chunk = malloc(CHUNK);
-	uint64_t at = 0;
-
-	if (!chunk)
-		return -ENOMEM;
-	while (at < s->size) {
-		size_t size = (size_t)MIN_OF(s->size - at, CHUNK);
-		int r = physmem_pread(fd, chunk, size, s->offset + at);
-
-		if (r < 0)
-			return r;
-		kernel_find_abi(chunk, size, abi);
-		if (size < CHUNK)
-			break;
-		at += size - NAME_MAX_LEN;
-	}
-	return 0;
-}
-
+/* Its read-only data: the rest of its image has pages that were freed and hold anything by now. */
 static bool from_kcore(struct preflight *p)
 {
-	_cleanup_free_ struct elf_segment *segments = NULL;
-	_cleanup_fd_ int fd = FD_NONE;
-	struct kernel_abi abi = {0};
+	_cleanup_physmem_ struct physmem *mem = NULL;
+	_cleanup_free_ uint8_t *rodata = NULL;
+	struct physmem_piece piece;
 	char path[PATH_MAX];
-	bool complete = false;
 	size_t count;
 
+	snprintf(path, sizeof(path), "%s" PHYSMEM_IOMEM, p->root);
+	if (physmem_read_iomem(path, "Kernel rodata", &piece, 1, &count, NULL) < 0 ||
+	    piece.range.size > RODATA_MAX)
+		return false;
 	snprintf(path, sizeof(path), "%s" PHYSMEM_KCORE, p->root);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || elf_read_segments(fd, path, &segments, &count, NULL) < 0)
+	rodata = malloc(piece.range.size);
+	if (!rodata || physmem_open_kcore(path, &mem, NULL) < 0 ||
+	    physmem_read(mem, piece.range.start, rodata, piece.range.size, NULL) < 0)
 		return false;
-	for (size_t i = 0; i < count; i++)
-		if (segments[i].vaddr >= KERNEL_IMAGE_VADDR && segments[i].paddr != UINT64_MAX &&
-		    segments[i].size <= IMAGE_SPAN_MAX)
-			complete = search_segment(fd, &segments[i], &abi) == 0;
-	/* What is not in a kernel that could be read is not there. */
-	if (!complete)
-		return false;
-	p->running = abi;
+	/* What is not in the names that could be read is not there. */
+	kernel_find_abi(rodata, piece.range.size, &p->running);
 	snprintf(p->running_source, sizeof(p->running_source),
 		 "the names in its own memory (" PHYSMEM_KCORE ")");
 	return true;

@@ -217,6 +217,38 @@ static void test_host_findings(void **state _unused_)
 	host_close(&h);
 }
 
+/*
+ * Its own names, in its read-only data. What lies elsewhere in its image may be pages that it has
+ * freed: another kernel's image, for one, that this program has just looked into.
+ */
+static void test_running(void **state _unused_)
+{
+	static const char names[] = "\0kho-v4\0luo-v5\0memfd-v2", freed[] = "\0memfd-v3";
+	_Alignas(4096) static uint8_t memory[3 * 4096];
+	struct fixture f = {.image = {.data = memory, .size = sizeof(memory)}};
+	char iomem[128];
+	struct host h;
+
+	memcpy(memory, freed, sizeof(freed));
+	memcpy(memory + 4096 + 100, names, sizeof(names));
+	memcpy(memory + 8192, freed, sizeof(freed));
+	snprintf(iomem, sizeof(iomem),
+		 "00000000-ffffffff : System RAM\n  %08x-%08x : Kernel rodata\n",
+		 (unsigned int)FIXTURE_BASE + 4096, (unsigned int)FIXTURE_BASE + 8191);
+	host_open(&h, &(struct fake_kernel){0});
+	host_tree_put_text(&h.tree, "/proc/sys/kernel/osrelease", "9.9.9\n");
+	host_tree_put_text(&h.tree, "/proc/iomem", iomem);
+	expect(&h, "abi-unknown");
+	host_tree_put_memory(&h.tree, "/proc/kcore", &f, true);
+	expect(&h, "");
+	put_kernel(&h, "/next", &(struct fake_kernel){.memfd = "memfd-v3"});
+	expect(&h, "abi-memfd");
+	memset(memory, 0, sizeof(memory));
+	host_tree_put_memory(&h.tree, "/proc/kcore", &f, true);
+	expect(&h, "host-no-kho");
+	host_close(&h);
+}
+
 /* Descriptors of a process, as links to files that are what vmm would have. */
 static void put_fd(struct host *h, const char *fd, const char *target)
 {
@@ -357,8 +389,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),	 cmocka_unit_test(test_kernels),
 		cmocka_unit_test(test_cmdlines), cmocka_unit_test(test_host_findings),
-		cmocka_unit_test(test_vms),	 cmocka_unit_test(test_memfds),
-		cmocka_unit_test(test_scratch),	 cmocka_unit_test(test_words),
+		cmocka_unit_test(test_running),	 cmocka_unit_test(test_vms),
+		cmocka_unit_test(test_memfds),	 cmocka_unit_test(test_scratch),
+		cmocka_unit_test(test_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,7 +177,7 @@ static void test_kcore(void **state _unused_)
 	unlink(PATH);
 }
 
-/* As /proc/iomem: nested and other ranges are no RAM, and a page that is RAM in part is left out.
+/* As /proc/iomem: other ranges are left out, and a page that is RAM in part is left out.
  */
 static void test_iomem(void **state _unused_)
 {
@@ -186,7 +186,7 @@ static void test_iomem(void **state _unused_)
 				    "0009fc00-0009ffff : Reserved\n"
 				    "00100400-3ffdefff : System RAM\n"
 				    "  01000000-01ffffff : Kernel code\n"
-				    "  02000000-02ffffff : System RAM\n"
+				    "  02000000-02ffffff : Kernel rodata\n"
 				    "40000100-40000fff : System RAM\n"
 				    "100000000-1ffffffff : System RAM\n"
 				    "ffffffff00000000-ffffffffffffffff : System RAM\n";
@@ -196,7 +196,7 @@ static void test_iomem(void **state _unused_)
 	size_t count;
 
 	write_file(iomem, sizeof(iomem) - 1);
-	assert_int_equal(physmem_read_iomem(PATH, pieces, 8, &count, &err), 0);
+	assert_int_equal(physmem_read_iomem(PATH, "System RAM", pieces, 8, &count, &err), 0);
 	assert_int_equal(count, 3);
 	assert_int_equal(pieces[0].range.start, 0x1000);
 	assert_int_equal(pieces[0].range.size, 0x9f000 - 0x1000);
@@ -205,13 +205,17 @@ static void test_iomem(void **state _unused_)
 	assert_int_equal(pieces[1].offset, 0x101000);
 	assert_int_equal(pieces[2].range.start, 0x100000000);
 	assert_int_equal(pieces[2].range.size, 0x100000000);
-	assert_int_equal(physmem_read_iomem(PATH, pieces, 2, &count, &err), 0);
+	assert_int_equal(physmem_read_iomem(PATH, "System RAM", pieces, 2, &count, &err), 0);
 	assert_int_equal(count, 2);
+	assert_int_equal(physmem_read_iomem(PATH, "Kernel rodata", pieces, 8, &count, &err), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(pieces[0].range.start, 0x2000000);
 	write_file(hidden, sizeof(hidden) - 1);
-	assert_int_equal(physmem_read_iomem(PATH, pieces, 8, &count, &err), -EPERM);
-	assert_string_equal(error_message(&err), PATH ": shows no addresses of RAM (needs root)");
+	assert_int_equal(physmem_read_iomem(PATH, "System RAM", pieces, 8, &count, &err), -EPERM);
+	assert_string_equal(error_message(&err),
+			    PATH ": shows no address of \"System RAM\" (needs root)");
 	unlink(PATH);
-	assert_int_equal(physmem_read_iomem(PATH, pieces, 8, &count, &err), -ENOENT);
+	assert_int_equal(physmem_read_iomem(PATH, "System RAM", pieces, 8, &count, &err), -ENOENT);
 }
 
 int main(void)
