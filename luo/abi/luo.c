@@ -69,9 +69,10 @@ static int read_tree(const void *fdt, struct root *root, struct error *err)
 	if (r == 0)
 		r = read_node(fdt, LUO_FDT_SESSION_NODE, session, LUO_FDT_SESSION_HEADER,
 			      &root->sessions_pa, err);
-	if (r == 0)
-		r = read_node(fdt, LUO_FDT_FLB_NODE, flb, LUO_FDT_FLB_HEADER, &root->flbs_pa, err);
-	return r;
+	/* Linux 6.19 has no global objects: the node came after it, and the version stayed. */
+	if (r < 0 || fdt_subnode_offset(fdt, 0, LUO_FDT_FLB_NODE) == -FDT_ERR_NOTFOUND)
+		return r;
+	return read_node(fdt, LUO_FDT_FLB_NODE, flb, LUO_FDT_FLB_HEADER, &root->flbs_pa, err);
 }
 
 static void take_header(const struct luo_header_v2_ser *header, struct root *root)

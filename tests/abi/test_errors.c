@@ -97,6 +97,24 @@ static void test_files(void **state _unused_)
 	poke_all(pokes, ARRAY_SIZE(pokes), 4, 5, 2);
 }
 
+/* As Linux 6.19 wrote it. */
+static void test_v1_without_flbs(void **state _unused_)
+{
+	_cleanup_kho_ struct abi_kho *model = fixture_model(2, 1, 2), *read = NULL;
+	struct error err = ERROR_INIT;
+	struct fixture f;
+	char *name;
+
+	fixture_open(&f, model, FIXTURE_CAPACITY);
+	name = memmem(fixture_at(&f, V1_LUO), ABI_PAGE_SIZE, "luo-flb", sizeof("luo-flb"));
+	assert_non_null(name);
+	name[4] = 'x';
+	assert_int_equal(fixture_read(f.mem, f.fdt_pa, &read, &err), 0);
+	assert_int_equal(read->luo->session_count, 2);
+	assert_int_equal(read->luo->flb_count, 0);
+	fixture_close(&f);
+}
+
 static void test_flbs(void **state _unused_)
 {
 	static const struct poke pokes[] = {
@@ -202,13 +220,10 @@ static void test_partial(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_root),
-		cmocka_unit_test(test_sessions),
-		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_flbs),
-		cmocka_unit_test(test_same_names),
-		cmocka_unit_test(test_v1),
-		cmocka_unit_test(test_v1_session_node_of_the_text),
+		cmocka_unit_test(test_root),	cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_files),	cmocka_unit_test(test_v1_without_flbs),
+		cmocka_unit_test(test_flbs),	cmocka_unit_test(test_same_names),
+		cmocka_unit_test(test_v1),	cmocka_unit_test(test_v1_session_node_of_the_text),
 		cmocka_unit_test(test_partial),
 	};
 
