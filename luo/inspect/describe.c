@@ -186,7 +186,9 @@ json_t *describe_to_json(const struct state_blob *blob)
 	int node;
 
 	fdt_for_each_subnode(node, blob->fdt, 0)
+	{
 		json_array_append_new(objects, node_json(blob->fdt, node, 1));
+	}
 	return json_pack("{s:o,s:o,s:I,s:o}", "compatible", root_string(blob->fdt, "compatible"),
 			 "writer", root_string(blob->fdt, "writer"), "size", (json_int_t)blob->size,
 			 "objects", objects);

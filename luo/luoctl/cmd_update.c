@@ -143,11 +143,9 @@ static int run_preflight(const struct ctl *ctl, const struct update_options *o, 
 	report_print(&report, stderr);
 	if (report_ok(&report))
 		return 0;
-	return error_set(
-		err, -ECANCELED,
-		"nothing was touched: preflight found %zu errors (above); --skip-preflight "
-		"goes on in spite of them",
-		report_count(&report, SEVERITY_ERROR));
+	return error_set(err, -ECANCELED,
+			 "nothing was touched: preflight says that the update would fail (above); "
+			 "--skip-preflight goes on all the same");
 }
 
 int cmd_update(const struct ctl *ctl, int argc, char **argv)

@@ -82,13 +82,10 @@ void report_print(const struct report *report, FILE *out)
 			if (f->way_out[0])
 				fprintf(out, "%31s -> %s\n", "", f->way_out);
 		}
-	if (report_ok(report))
-		fprintf(out, "the update can be expected to succeed (%zu warnings)\n",
-			report_count(report, SEVERITY_WARNING));
-	else
-		fprintf(out, "the update would fail: %zu errors, %zu warnings\n",
-			report_count(report, SEVERITY_ERROR),
-			report_count(report, SEVERITY_WARNING));
+	fprintf(out, "%s (errors: %zu, warnings: %zu)\n",
+		report_ok(report) ? "the update can be expected to succeed"
+				  : "the update would fail",
+		report_count(report, SEVERITY_ERROR), report_count(report, SEVERITY_WARNING));
 }
 
 json_t *report_to_json(const struct report *report)

@@ -86,6 +86,7 @@ def compare(host, seen, old, kexecs):
     host.check(names == list(SESSIONS), f"its sessions are {', '.join(names)}", f"sessions {names}, expected {list(SESSIONS)}")
     for session in luo["sessions"]:
         compare_session(host, session, kho)
+    compare_flbs(host, luo)
     compare_total(host, luo, kho)
 
 
@@ -108,6 +109,14 @@ def compare_session(host, session, kho):
         pages += len(truth)
     orders = {file["token"]: file["memfd"]["folios-by-order"] for file in session["files"]}
     host.prove(f"{session['name']}: each of {pages} pages is in the frame that the page tables named; folios {orders}")
+
+
+def compare_flbs(host, luo):
+    """CONFIG_LIVEUPDATE_TEST hangs three global objects on the memfd handler; each counts the files that it lives for."""
+    files = sum(len(specs) for specs in SESSIONS.values())
+    wanted = {f"liveupdate-test-flb-v{i}": files for i in range(3)}
+    seen = {flb["name"]: flb["files"] for flb in luo["flbs"]}
+    host.check(seen == wanted, f"global objects and the files that hold each: {seen}", f"FLBs {luo['flbs']}, expected {wanted}")
 
 
 def compare_total(host, luo, kho):
