@@ -57,8 +57,7 @@ int abi_check_overlaps(const struct abi_luo *luo, struct error *err);
 
 /*
  * A chain of blocks with entries of entry_size bytes: each() gets them in order, `index` from 0.
- * `what` names them in
- * messages about a block ("files, block 3").
+ * `what` names them in messages about a block ("files, block 3").
  */
 typedef int abi_entry_fn(void *opaque, const void *entry, uint64_t index, struct error *err);
 int abi_read_chain(struct abi_reader *r, uint64_t pa, const char *what, size_t entry_size,

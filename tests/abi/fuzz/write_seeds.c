@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* write-seeds DIR: seeds for the fuzzers in DIR/abi_NAME (tests/fuzz/corpus), made by the encoders. Run by hand when a fuzzer is added.
+/*
+ * write-seeds DIR: seeds for the fuzzers, made by the encoders, in DIR/abi_NAME (DIR is
+ * tests/fuzz/corpus). Run by hand when a fuzzer is added.
  */
 #include <stdio.h>
 #include <string.h>
