@@ -12,7 +12,7 @@
 #include "luo/physmem/file.h"
 #include "luo/preflight/preflight.h"
 
-#define RODATA_MAX (256 * MIB)
+#define PART_MAX (256 * MIB)
 
 /* Read from the sources (docs/abi.md). */
 static const struct {
@@ -24,26 +24,43 @@ static const struct {
 	{"7.3.", 4, 5, "memfd-v2"},
 };
 
-/* Its read-only data: the rest of its image has pages that were freed and hold anything by now. */
-static bool from_kcore(struct preflight *p)
+/* One part of its image, by its name in /proc/iomem. */
+static bool search_part(const struct preflight *p, const struct physmem *mem, const char *name,
+			struct kernel_abi *abi)
 {
-	_cleanup_physmem_ struct physmem *mem = NULL;
-	_cleanup_free_ uint8_t *rodata = NULL;
+	_cleanup_free_ uint8_t *data = NULL;
 	struct physmem_piece piece;
 	char path[PATH_MAX];
 	size_t count;
 
 	snprintf(path, sizeof(path), "%s" PHYSMEM_IOMEM, p->root);
-	if (physmem_read_iomem(path, "Kernel rodata", &piece, 1, &count, NULL) < 0 ||
-	    piece.range.size > RODATA_MAX)
+	if (physmem_read_iomem(path, name, &piece, 1, &count, NULL) < 0 ||
+	    piece.range.size > PART_MAX)
 		return false;
+	data = malloc(piece.range.size);
+	if (!data || physmem_read(mem, piece.range.start, data, piece.range.size, NULL) < 0)
+		return false;
+	kernel_find_abi(data, piece.range.size, abi);
+	return true;
+}
+
+/*
+ * Its data: names stand in literals, those of handlers in their structures. The rest of its image
+ * has pages that were freed and hold anything by now.
+ */
+static bool from_kcore(struct preflight *p)
+{
+	_cleanup_physmem_ struct physmem *mem = NULL;
+	struct kernel_abi abi = {0};
+	char path[PATH_MAX];
+
 	snprintf(path, sizeof(path), "%s" PHYSMEM_KCORE, p->root);
-	rodata = malloc(piece.range.size);
-	if (!rodata || physmem_open_kcore(path, &mem, NULL) < 0 ||
-	    physmem_read(mem, piece.range.start, rodata, piece.range.size, NULL) < 0)
+	if (physmem_open_kcore(path, &mem, NULL) < 0 ||
+	    !search_part(p, mem, "Kernel rodata", &abi) ||
+	    !search_part(p, mem, "Kernel data", &abi))
 		return false;
-	/* What is not in the names that could be read is not there. */
-	kernel_find_abi(rodata, piece.range.size, &p->running);
+	/* What is not in a kernel that could be read is not there. */
+	p->running = abi;
 	snprintf(p->running_source, sizeof(p->running_source),
 		 "the names in its own memory (" PHYSMEM_KCORE ")");
 	return true;

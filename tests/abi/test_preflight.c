@@ -12,10 +12,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "luo/preflight/cmdline.h"
 #include "luo/preflight/preflight.h"
-#include "luo/preflight/process.h"
-#include "luo/preflight/scratch.h"
 #include "tests/abi/fake_kernel.h"
 #include "tests/abi/host_tree.h"
 
@@ -218,23 +215,27 @@ static void test_host_findings(void **state _unused_)
 }
 
 /*
- * Its own names, in its read-only data. What lies elsewhere in its image may be pages that it has
- * freed: another kernel's image, for one, that this program has just looked into.
+ * Its own names: literals, and what its handlers carry. What lies elsewhere in its image may be
+ * pages that it has freed: another kernel, for one, that this program has just looked into.
  */
 static void test_running(void **state _unused_)
 {
-	static const char names[] = "\0kho-v4\0luo-v5\0memfd-v2", freed[] = "\0memfd-v3";
-	_Alignas(4096) static uint8_t memory[3 * 4096];
+	static const char literals[] = "\0kho-v4\0luo-v5", handler[] = "\0memfd-v2";
+	static const char freed[] = "\0memfd-v3";
+	_Alignas(4096) static uint8_t memory[4 * 4096];
 	struct fixture f = {.image = {.data = memory, .size = sizeof(memory)}};
-	char iomem[128];
+	const unsigned int base = FIXTURE_BASE;
+	char iomem[192];
 	struct host h;
 
 	memcpy(memory, freed, sizeof(freed));
-	memcpy(memory + 4096 + 100, names, sizeof(names));
+	memcpy(memory + 4096 + 100, literals, sizeof(literals));
 	memcpy(memory + 8192, freed, sizeof(freed));
+	memcpy(memory + 12288, handler, sizeof(handler));
 	snprintf(iomem, sizeof(iomem),
-		 "00000000-ffffffff : System RAM\n  %08x-%08x : Kernel rodata\n",
-		 (unsigned int)FIXTURE_BASE + 4096, (unsigned int)FIXTURE_BASE + 8191);
+		 "00000000-ffffffff : System RAM\n  %08x-%08x : Kernel rodata\n"
+		 "  %08x-%08x : Kernel data\n",
+		 base + 4096, base + 8191, base + 12288, base + 16383);
 	host_open(&h, &(struct fake_kernel){0});
 	host_tree_put_text(&h.tree, "/proc/sys/kernel/osrelease", "9.9.9\n");
 	host_tree_put_text(&h.tree, "/proc/iomem", iomem);
@@ -243,6 +244,9 @@ static void test_running(void **state _unused_)
 	expect(&h, "");
 	put_kernel(&h, "/next", &(struct fake_kernel){.memfd = "memfd-v3"});
 	expect(&h, "abi-memfd");
+	memset(memory + 12288, 0, 4096);
+	host_tree_put_memory(&h.tree, "/proc/kcore", &f, true);
+	expect(&h, "host-no-memfd");
 	memset(memory, 0, sizeof(memory));
 	host_tree_put_memory(&h.tree, "/proc/kcore", &f, true);
 	expect(&h, "host-no-kho");
@@ -346,52 +350,13 @@ static void test_memfds(void **state _unused_)
 	host_close(&h);
 }
 
-static void test_scratch(void **state _unused_)
-{
-	static const struct kho_scratch_ser areas[] = {{0x1000000, 0x400000},
-						       {0x8000000, 0x2000000}};
-	struct scratch_segment s[] = {
-		{.size = 5000, .align = 1},
-		{.size = 0x1000000, .align = 0x200000},
-		{.size = 0x1000000 - 0x2000, .align = 1, .min = 0x8000000},
-		{.size = 0x400000, .align = 1},
-	};
-
-	assert_int_equal(scratch_place(areas, 2, s, 3), 3);
-	assert_int_equal(s[0].pa, 0x1400000 - 8192);
-	assert_int_equal(s[1].pa, 0x9000000);
-	assert_int_equal(s[2].pa, 0x8002000);
-	/* No area has 4 MiB in one piece any more. */
-	assert_int_equal(scratch_place(areas, 2, s, 4), 3);
-	assert_int_equal(scratch_place(areas, 0, s, 1), 0);
-}
-
-static void test_words(void **state _unused_)
-{
-	char buf[16];
-
-	assert_int_equal(cmdline_switch("kho=on", "kho"), CMDLINE_ON);
-	assert_int_equal(cmdline_switch("kho_scratch=1M", "kho"), CMDLINE_ABSENT);
-	assert_int_equal(cmdline_switch("a=\"kho=on\"", "kho"), CMDLINE_ABSENT);
-	assert_int_equal(cmdline_switch("kho=N kho=T", "kho"), CMDLINE_ON);
-	assert_int_equal(cmdline_switch("a\v\r\fkho=1\v", "kho"), CMDLINE_ON);
-	assert_true(cmdline_value("kho-scratch=5%", "kho_scratch", buf, sizeof(buf)));
-	assert_string_equal(buf, "5%");
-	assert_true(version_compare("0.1.0", "0.1.0") == 0);
-	assert_true(version_compare("0.9.0", "0.10") < 0);
-	assert_true(version_compare("1.0.1-rc1", "1.0") > 0);
-	assert_int_equal(process_version("/nowhere", buf, sizeof(buf)), -ENOENT);
-	assert_int_equal(process_version("true", buf, sizeof(buf)) < 0 ? -1 : 0, 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),	 cmocka_unit_test(test_kernels),
 		cmocka_unit_test(test_cmdlines), cmocka_unit_test(test_host_findings),
 		cmocka_unit_test(test_running),	 cmocka_unit_test(test_vms),
-		cmocka_unit_test(test_memfds),	 cmocka_unit_test(test_scratch),
-		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_memfds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
