@@ -28,6 +28,21 @@ static bool whole(const struct timer_count *count)
 	       count->seen + 1 >= count->due_before && count->seen <= count->due_after + 1;
 }
 
+static bool timers_whole(const struct timers_view *timers)
+{
+	const struct timer_count *fast = &timers->fast, *slow = &timers->slow;
+	struct clocks now;
+
+	if (whole(fast) && whole(slow))
+		return true;
+	clocks_read(&now);
+	say("timers fast=%lu fast_due=%lu..%lu fast_at=%lu slow=%lu slow_due=%lu..%lu slow_at=%lu "
+	    "mono=%lu",
+	    fast->seen, fast->due_before, fast->due_after, fast->at_mono_ns, slow->seen,
+	    slow->due_before, slow->due_after, slow->at_mono_ns, now.mono_ns);
+	return false;
+}
+
 static void check(void)
 {
 	struct pattern_result result;
@@ -45,8 +60,8 @@ static void check(void)
 	    "kmsg=%s messages=%lu",
 	    ok(result.bad == 0 && pattern_background_bad() == 0), result.words, pattern_rounds(),
 	    ok(counter_faults() == 0), counter_value(), ok(processes_sound()),
-	    ok(whole(&timers.fast) && whole(&timers.slow)), ok(shared->tsc_back == 0),
-	    ok(shared->mono_back == 0), ok(alarms == 0), messages);
+	    ok(timers_whole(&timers)), ok(shared->tsc_back == 0), ok(shared->mono_back == 0),
+	    ok(alarms == 0), messages);
 }
 
 static void stats(void)

@@ -105,6 +105,8 @@ bool pattern_start(const struct params *params)
 		return false;
 	pattern.words = map;
 	madvise(map, params->fill, MADV_HUGEPAGE);
+	/* Processes that are forked later would keep a copy of every piece that is rewritten. */
+	madvise(map, params->fill, MADV_DONTFORK);
 	for (uint64_t piece = 0; piece < pattern.pieces; piece++)
 		write_piece(piece, 0);
 	return pattern.per_turn == 0 || pthread_create(&thread, NULL, churn, NULL) == 0;

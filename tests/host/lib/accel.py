@@ -2,6 +2,7 @@
 """Whether this machine can run the emulated host, and KVM guests in it, in hardware. Found out by trying."""
 
 import os
+import platform
 import re
 import subprocess
 import tempfile
@@ -18,36 +19,47 @@ PROBE_INIT = b"""#!/bin/sh
 
 
 class Accel:
-    """arguments: for QEMU; factor: deadlines are stretched by it; why: for the user."""
+    """arguments: for QEMU; words: for the host's kernel; factor: deadlines are stretched by it; why: for the user."""
 
-    def __init__(self, name, arguments, factor, why):
+    def __init__(self, name, arguments, words, factor, why):
         self.name = name
         self.arguments = arguments
+        self.words = words
         self.factor = float(os.environ.get("HOLDFAST_TIME_FACTOR", factor))
         self.why = why
 
 
-def tcg(why):
+def tcg(setup, why):
     # Single-threaded TCG hangs nested guests; five-level paging corrupts them (docs/decisions/).
     arguments = ["-accel", "tcg,thread=multi", "-cpu", "max,-la57"]
-    return Accel("tcg", arguments, 4, f"emulated in software (QEMU TCG): {why}")
+    return Accel("tcg", arguments, clock_words(setup), 4, f"emulated in software (QEMU TCG): {why}")
 
 
-def kvm(why):
-    return Accel("kvm", ["-accel", "kvm", "-cpu", "host"], 1, f"hardware virtualisation (KVM): {why}")
+def clock_words(setup):
+    """The emulated host counts with this machine's own TSC, which is steady; the HPET and PIT that its kernel would check it
+    against are read late whenever this machine is busy, and a TSC declared unstable makes KVM set its guests' back."""
+    words = ["tsc=reliable"]
+    program = setup.program("tsc-khz") if platform.machine() == "x86_64" else None
+    if program:
+        words.append("tsc_early_khz=" + subprocess.run([program], capture_output=True, text=True, check=True).stdout.strip())
+    return words
+
+
+def kvm(_setup, why):
+    return Accel("kvm", ["-accel", "kvm", "-cpu", "host"], [], 1, f"hardware virtualisation (KVM): {why}")
 
 
 def choose(setup):
     wish = os.environ.get("HOLDFAST_ACCEL")
     if wish in ("tcg", "kvm"):
-        return {"tcg": tcg, "kvm": kvm}[wish]("HOLDFAST_ACCEL says so")
+        return {"tcg": tcg, "kvm": kvm}[wish](setup, "HOLDFAST_ACCEL says so")
     lacking = lacks()
     if lacking:
-        return tcg(lacking)
+        return tcg(setup, lacking)
     # The files can be right and the virtualisation too slow or too partial to boot a kernel: try it.
     if boots(setup):
-        return kvm("nested virtualisation works, a kernel booted with it")
-    return tcg("/dev/kvm is there, but a kernel that has KVM itself did not boot with it")
+        return kvm(setup, "nested virtualisation works, a kernel booted with it")
+    return tcg(setup, "/dev/kvm is there, but a kernel that has KVM itself did not boot with it")
 
 
 def lacks():
@@ -73,7 +85,7 @@ def boots(setup):
     archive.file("/init", PROBE_INIT, 0o755)
     with tempfile.TemporaryDirectory(prefix="holdfast-probe-") as folder:
         archive.write(f"{folder}/initrd")
-        command = [setup.qemu, *kvm("").arguments, "-M", "q35,kernel-irqchip=split", "-m", "512M", "-smp", "2"]
+        command = [setup.qemu, *kvm(setup, "").arguments, "-M", "q35,kernel-irqchip=split", "-m", "512M", "-smp", "2"]
         command += ["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]
         command += ["-kernel", str(setup.kernel("7.3") / "bzImage"), "-initrd", f"{folder}/initrd"]
         command += ["-append", "console=ttyS0 panic=-1"]

@@ -100,6 +100,10 @@ class Guest:
         """Until the vmm says, after all that it has said before, that it is in that phase."""
         self.wait_logged_again(rf": phase {phase}\b", timeout, what)
 
+    def forget_log(self):
+        """What the vmm has logged until now does not count for wait_phase() and wait_logged_again()."""
+        self.logged = len(self.vmm_says())
+
     def wait_logged_again(self, pattern, timeout=60, what=None):
         """Until the vmm's log holds the regular expression in something that was not there at the last such wait."""
 
@@ -177,6 +181,7 @@ class Guest:
         found = heartbeat.complaints(self.log)
         found += [f"its kernel's log has: {line.text}" for line in self.log.all("kmsg")]
         found += [f"{part} is {answer[part]}" for part in PARTS if answer[part] != "ok"]
+        found += [f"it said: {line.word} {line.text}" for word in ("pattern", "timers") for line in self.log.all(word)]
         if found:
             self.host.fail(f"guest {self.id}, {when}: " + "; ".join(found[:6]))
         beats = self.log.all("beat")

@@ -100,7 +100,7 @@ class Host:
         """The kernel command line of this host: for the cold boot, and for a next kernel."""
         words = ["console=ttyS0,115200", "panic=-1", "nokaslr", "sysrq_always_enabled"]
         # The kernel counts timer interrupts against loops of the processor; emulation on a busy machine fails that test.
-        words += ["no_timer_check"]
+        words += ["no_timer_check", *self.accel.words]
         if luo:
             # Kernel and initrd of the next kernel must fit, and what it allocates early: a page of memmap for 64 pages.
             words += ["kho=on", "liveupdate=on", f"kho_scratch=32M,{256 + self.needs['memory'] // 16}M,64M"]

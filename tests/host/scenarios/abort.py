@@ -38,6 +38,7 @@ def prepared(host, guest):
     output = host.sh(updates.command(host, host.new, "--dry-run"), 180)
     host.check("taken back" in output, "luoctl update --dry-run loads and prepares, and takes all of it back")
     goes_on(host, guest, "after the trial run")
+    guest.forget_log()
     command = host.spawn(updates.command(host, host.new))
     guest.wait_phase("preparing", "the guest is being prepared", 120)
     host.sh("luoctl abort", 120)
