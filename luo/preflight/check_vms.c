@@ -200,20 +200,33 @@ static void check_phase(struct vm_check *c)
 		       "wait for it, resume it, or forget it (luoctl list)");
 }
 
-static uint64_t available_memory(const struct preflight *p)
+static uint64_t meminfo_bytes(const char *text, const char *name)
+{
+	const char *line = text ? strstr(text, name) : NULL;
+
+	return line ? strtoull(line + strlen(name), NULL, 10) * KIB : 0;
+}
+
+/*
+ * The scratch areas count as available (they are CMA), but what is preserved must lie outside them:
+ * the kernel moves it out (Linux mm/memfd_luo.c, memfd_pin_folios()).
+ */
+static bool available_memory(const struct preflight *p, uint64_t *ret)
 {
 	_cleanup_free_ char *text = sysfs_load(p->root, "/proc/meminfo", 65536, NULL);
-	const char *line = text ? strstr(text, "MemAvailable:") : NULL;
+	uint64_t available = meminfo_bytes(text, "MemAvailable:");
+	uint64_t scratch = meminfo_bytes(text, "CmaFree:");
 
-	return line ? strtoull(line + 13, NULL, 10) * KIB : 0;
+	*ret = available > scratch ? available - scratch : 0;
+	return available > 0;
 }
 
 static void check_memory(struct preflight *p, uint64_t fill)
 {
-	uint64_t available = available_memory(p);
 	char need[32], have[32];
+	uint64_t available;
 
-	if (fill == 0 || available == 0)
+	if (fill == 0 || !available_memory(p, &available))
 		return;
 	inspect_size(fill, need);
 	inspect_size(available, have);

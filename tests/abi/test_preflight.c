@@ -41,7 +41,8 @@ static void host_open(struct host *h, const struct fake_kernel *next)
 	host_tree_put_text(&h->tree, "/proc/sys/kernel/osrelease", "7.2.12-holdfast\n");
 	host_tree_put_text(&h->tree, "/proc/cmdline", "BOOT_IMAGE=/vmlinuz " CMDLINE "\n");
 	host_tree_put_text(&h->tree, "/proc/meminfo",
-			   "MemTotal: 8000000 kB\nMemAvailable:    1048576 kB\n");
+			   "MemTotal: 8000000 kB\nMemAvailable:    1448576 kB\n"
+			   "CmaTotal: 500000 kB\nCmaFree:    400000 kB\n");
 	host_tree_put_text(&h->tree, "/proc/sys/kernel/kexec_load_disabled", "0\n");
 	host_tree_put_text(&h->tree, "/sys/kernel/debug/kho/out/scratch_phys",
 			   "0x1000000\n0x20000000\n");
@@ -339,6 +340,10 @@ static void test_memfds(void **state _unused_)
 	expect(&h, "memory-headroom");
 	assert_int_equal(ftruncate(fd, 1LL << 40), 0);
 	expect(&h, "memory-headroom vm-memfd-too-large");
+	/* All that is available is in the scratch areas. */
+	host_tree_put_text(&h.tree, "/proc/meminfo", "MemAvailable: 1000 kB\nCmaFree: 1000 kB\n");
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	expect(&h, "memory-headroom");
 	close(fd);
 	/* Not executable and so sealed: Linux mm/memfd.c. */
 	fd = memfd_create("holdfast-ram-0", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
