@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-int error_vset(struct error *err, int code, const char *fmt, va_list ap)
+static int failure(int code)
 {
+	return code < 0 ? code : -EIO;
+}
+
+int(error_vset)(struct error *err, int code, const char *fmt, va_list ap)
+{
+	code = failure(code);
 	if (!err)
 		return code;
 	err->code = code;
@@ -13,12 +20,12 @@ int error_vset(struct error *err, int code, const char *fmt, va_list ap)
 	return code;
 }
 
-int error_set(struct error *err, int code, const char *fmt, ...)
+int(error_set)(struct error *err, int code, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	error_vset(err, code, fmt, ap);
+	code = error_vset(err, code, fmt, ap);
 	va_end(ap);
 	return code;
 }
@@ -30,47 +37,45 @@ static void append_text(struct error *err, const char *text)
 	snprintf(err->message + used, sizeof(err->message) - used, "%s", text);
 }
 
-int error_sys(struct error *err, int code, const char *fmt, ...)
+int(error_sys)(struct error *err, int code, const char *fmt, ...)
 {
 	va_list ap;
 
+	va_start(ap, fmt);
+	code = error_vset(err, code, fmt, ap);
+	va_end(ap);
 	if (!err)
 		return code;
-	va_start(ap, fmt);
-	error_vset(err, code, fmt, ap);
-	va_end(ap);
 	append_text(err, ": ");
 	append_text(err, strerror(-code));
 	return code;
 }
 
-int error_prefix(struct error *err, const char *fmt, ...)
+void error_prefix(struct error *err, const char *fmt, ...)
 {
 	char old[ERROR_MESSAGE_MAX];
 	va_list ap;
 
 	if (!err)
-		return 0;
+		return;
 	memcpy(old, err->message, sizeof(old));
 	va_start(ap, fmt);
 	vsnprintf(err->message, sizeof(err->message), fmt, ap);
 	va_end(ap);
 	append_text(err, old);
-	return err->code;
 }
 
-int error_append(struct error *err, const char *fmt, ...)
+void error_append(struct error *err, const char *fmt, ...)
 {
 	char text[ERROR_MESSAGE_MAX];
 	va_list ap;
 
 	if (!err)
-		return 0;
+		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	append_text(err, text);
-	return err->code;
 }
 
 const char *error_message(const struct error *err)

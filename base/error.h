@@ -25,7 +25,8 @@ struct error {
 /*
  * Sets the message and returns code, so that a failure is one line: return error_set(err, -ENOENT,
  * ...). err may be NULL (the caller does not care for words). A message that is set already is
- * replaced.
+ * replaced. What is returned is always negative: a code that is not (an errno that nobody had set)
+ * becomes -EIO, so that no failure passes for a success.
  */
 int error_set(struct error *err, int code, const char *fmt, ...) _printf_(3, 4);
 int error_vset(struct error *err, int code, const char *fmt, va_list ap) _printf_(3, 0);
@@ -36,13 +37,23 @@ int error_vset(struct error *err, int code, const char *fmt, va_list ap) _printf
  */
 int error_sys(struct error *err, int code, const char *fmt, ...) _printf_(3, 4);
 
-/* Puts text in front of the message that is there: "vm web1: " + "no such session". Keeps the code,
- * returns it. */
-int error_prefix(struct error *err, const char *fmt, ...) _printf_(2, 3);
+/* Lets the compiler and the analyzer count on what error_set() promises. */
+static inline int error_negative(int code)
+{
+	if (code >= 0)
+		__builtin_unreachable();
+	return code;
+}
+#define error_set(err, code, ...)      error_negative(error_set(err, code, __VA_ARGS__))
+#define error_vset(err, code, fmt, ap) error_negative(error_vset(err, code, fmt, ap))
+#define error_sys(err, code, ...)      error_negative(error_sys(err, code, __VA_ARGS__))
 
-/* Adds a sentence after the message, for a way out known only higher up. Keeps the code, returns
- * it. */
-int error_append(struct error *err, const char *fmt, ...) _printf_(2, 3);
+/* Puts text in front of the message that is there: "vm web1: " + "no such session". Keeps the code.
+ */
+void error_prefix(struct error *err, const char *fmt, ...) _printf_(2, 3);
+
+/* Adds a sentence after the message, for a way out known only higher up. Keeps the code. */
+void error_append(struct error *err, const char *fmt, ...) _printf_(2, 3);
 
 /* The message, or the errno's own text where none was set; never NULL. */
 const char *error_message(const struct error *err);

@@ -89,7 +89,7 @@ int chardev_open_socket(struct chardev *c, struct error *err)
 	c->waits_for_peer = true;
 	r = sock_listen(c->path, SOCK_STREAM, &l->fd, err);
 	if (r < 0)
-		return error_prefix(err, "console: ");
+		return error_prefix(err, "console: "), r;
 	if (lstat(c->path, &st) < 0)
 		return error_sys(err, -errno, "console %s: the new socket is gone", c->path);
 	l->dev = st.st_dev;

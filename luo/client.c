@@ -24,7 +24,27 @@ static_assert(LUO_SESSION_NAME_SIZE == LIVEUPDATE_SESSION_NAME_LENGTH,
 #define NO_DESCRIPTORS                                                             \
 	"too many open descriptors; raise the limit (ulimit -n, LimitNOFILE= in a" \
 	" unit)"
-#define NO_MEMORY "the kernel is out of memory; free some on this host and try again"
+
+/* What any call on a session may answer. */
+static const struct luo_reason session_reasons[] = {
+	{EBADF, 0, "the descriptor is not open"},
+	{ENOTTY, 0, "the descriptor given as the session is not a live update session"},
+	{EMFILE, 0, NO_DESCRIPTORS},
+	{ENFILE, 0, NO_DESCRIPTORS},
+	{E2BIG, EOPNOTSUPP, OTHER_KERNEL},
+	{0, 0, NULL},
+};
+
+/* And any call on the device. */
+static const struct luo_reason device_reasons[] = {
+	{ENOMEM, 0, "the kernel is out of memory; free some on this host and try again"},
+	{EMFILE, 0, NO_DESCRIPTORS},
+	{ENFILE, 0, NO_DESCRIPTORS},
+	{ENOTTY, EOPNOTSUPP, OTHER_KERNEL},
+	{E2BIG, EOPNOTSUPP, OTHER_KERNEL},
+	{EOPNOTSUPP, 0, OTHER_KERNEL},
+	{0, 0, NULL},
+};
 
 static const struct luo_reason create_reasons[] = {
 	{EEXIST, 0,
@@ -33,12 +53,6 @@ static const struct luo_reason create_reasons[] = {
 	 " that does (its /proc/PID/fd shows anon_inode:[luo_session])"},
 	{EINVAL, 0, "the kernel refuses the name; it must be 1 to 63 bytes"},
 	{ENOSPC, 0, "the kernel's session table is full; close sessions that are not needed"},
-	{ENOMEM, 0, NO_MEMORY},
-	{EMFILE, 0, NO_DESCRIPTORS},
-	{ENFILE, 0, NO_DESCRIPTORS},
-	{ENOTTY, EOPNOTSUPP, OTHER_KERNEL},
-	{E2BIG, EOPNOTSUPP, OTHER_KERNEL},
-	{EOPNOTSUPP, 0, OTHER_KERNEL},
 	{0, 0, "see the kernel log"},
 };
 
@@ -49,12 +63,6 @@ static const struct luo_reason retrieve_reasons[] = {
 	 " the name, and that this boot is a kexec of the kernel that held it"},
 	{EINVAL, EALREADY,
 	 "it was taken already in this boot; only the process that has it can go on with it"},
-	{ENOMEM, 0, NO_MEMORY},
-	{EMFILE, 0, NO_DESCRIPTORS},
-	{ENFILE, 0, NO_DESCRIPTORS},
-	{ENOTTY, EOPNOTSUPP, OTHER_KERNEL},
-	{E2BIG, EOPNOTSUPP, OTHER_KERNEL},
-	{EOPNOTSUPP, 0, OTHER_KERNEL},
 	{0, 0, "see the kernel log"},
 };
 
@@ -66,7 +74,6 @@ static const struct luo_reason preserve_reasons[] = {
 	 "it is preserved by a session already; finish or close that one first (after an update:"
 	 " finish before the next prepare)"},
 	{EEXIST, 0, "the token is in use in this session; each file needs a token of its own"},
-	{EBADF, 0, "the descriptor is not open"},
 	{EOPNOTSUPP, 0,
 	 "it has seals or properties that the kernel cannot hand over; create it with"
 	 " MFD_EXEC|MFD_ALLOW_SEALING and seal only shrink and grow"},
@@ -79,8 +86,6 @@ static const struct luo_reason preserve_reasons[] = {
 	{EINVAL, 0,
 	 "the session was handed over by the previous kernel and takes no more files, or the"
 	 " file's handler refuses it; create a new session"},
-	{ENOTTY, 0, "the descriptor given as the session is not a live update session"},
-	{E2BIG, EOPNOTSUPP, OTHER_KERNEL},
 	{0, 0, "see the kernel log"},
 };
 
@@ -89,15 +94,11 @@ static const struct luo_reason retrieve_fd_reasons[] = {
 	 "the previous kernel preserved nothing under that token, or the session is finished; it"
 	 " was made by another version of holdfast, or is not complete"},
 	{EINVAL, 0, "the session was created by this kernel and has nothing to give back yet"},
-	{EMFILE, 0, NO_DESCRIPTORS},
-	{ENFILE, 0, NO_DESCRIPTORS},
 	{ENOMEM, 0,
 	 "the kernel ran out of memory and will repeat this answer until the next boot; the file"
 	 " cannot be had back"},
 	{ENODEV, 0, "its device or the driver that preserved it is not there; load the driver"},
 	{EOPNOTSUPP, 0, "this kernel can keep such a file but not give it back"},
-	{ENOTTY, 0, "the descriptor given as the session is not a live update session"},
-	{E2BIG, EOPNOTSUPP, OTHER_KERNEL},
 	{0, 0, "the kernel will repeat this answer until the next boot; see its log"},
 };
 
@@ -105,9 +106,6 @@ static const struct luo_reason finish_reasons[] = {
 	{EBUSY, 0,
 	 "a preserved file is not ready to be let go: retrieve every device and attach it first"},
 	{EINVAL, 0, "the session was created by this kernel; close it to give it up"},
-	{EBADF, 0, "the descriptor is not open"},
-	{ENOTTY, 0, "the descriptor given as the session is not a live update session"},
-	{E2BIG, EOPNOTSUPP, OTHER_KERNEL},
 	{0, 0, "what was preserved is kept; see the kernel log"},
 };
 
@@ -115,7 +113,6 @@ static const struct luo_reason name_reasons[] = {
 	{ENOTTY, 0, "it is not a live update session"},
 	{EINVAL, 0, "it is not a live update session, or this kernel cannot tell its name"},
 	{EBADF, 0, "it is not open"},
-	{E2BIG, EOPNOTSUPP, OTHER_KERNEL},
 	{0, 0, "see the kernel log"},
 };
 
@@ -185,7 +182,8 @@ static int open_session(unsigned long request, const char *verb, const struct lu
 	memcpy(arg.name, name, strlen(name));
 	code = session_ioctl(device, request, &arg);
 	if (code)
-		return luo_reason_set(reasons, code, err, "session %s: cannot %s it", name, verb);
+		return luo_reason_set(reasons, device_reasons, code, err,
+				      "session %s: cannot %s it", name, verb);
 	/* Said to be close-on-exec by the kernel; a guest's memory must not leak if it is not. */
 	fcntl(arg.fd, F_SETFD, FD_CLOEXEC);
 	*ret_fd = arg.fd;
@@ -213,7 +211,7 @@ int luo_session_preserve_fd(int session_fd, int fd, uint64_t token, const char *
 
 	if (!code)
 		return 0;
-	return luo_reason_set(preserve_reasons, code, err,
+	return luo_reason_set(preserve_reasons, session_reasons, code, err,
 			      "%s: cannot preserve %s (token 0x%" PRIx64 ")",
 			      describe(session_fd, name, sizeof(name)), what, token);
 }
@@ -226,7 +224,7 @@ int luo_session_retrieve_fd(int session_fd, uint64_t token, const char *what, in
 	int code = session_ioctl(session_fd, LIVEUPDATE_SESSION_RETRIEVE_FD, &arg);
 
 	if (code)
-		return luo_reason_set(retrieve_fd_reasons, code, err,
+		return luo_reason_set(retrieve_fd_reasons, session_reasons, code, err,
 				      "%s: cannot retrieve %s (token 0x%" PRIx64 ")",
 				      describe(session_fd, name, sizeof(name)), what, token);
 	fcntl(arg.fd, F_SETFD, FD_CLOEXEC);
@@ -242,7 +240,7 @@ int luo_session_finish(int session_fd, struct error *err)
 
 	if (!code)
 		return 0;
-	return luo_reason_set(finish_reasons, code, err, "%s: cannot finish it",
+	return luo_reason_set(finish_reasons, session_reasons, code, err, "%s: cannot finish it",
 			      describe(session_fd, name, sizeof(name)));
 }
 
@@ -252,7 +250,7 @@ int luo_session_name(int session_fd, char name[LUO_SESSION_NAME_SIZE], struct er
 	int code = session_ioctl(session_fd, LIVEUPDATE_SESSION_GET_NAME, &arg);
 
 	if (code)
-		return luo_reason_set(name_reasons, code, err,
+		return luo_reason_set(name_reasons, session_reasons, code, err,
 				      "session (descriptor %d): cannot read its name", session_fd);
 	memcpy(name, arg.name, LUO_SESSION_NAME_SIZE);
 	name[LUO_SESSION_NAME_SIZE - 1] = '\0';

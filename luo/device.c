@@ -92,7 +92,7 @@ int luo_device_open(unsigned int timeout_ms, int *ret_fd, struct error *err)
 	case ENODEV:
 		return luo_explain_missing_device(err);
 	default:
-		return luo_reason_set(open_reasons, code, err, "%s", LUO_DEVICE);
+		return luo_reason_set(open_reasons, NULL, code, err, "%s", LUO_DEVICE);
 	}
 }
 

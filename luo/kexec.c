@@ -143,8 +143,9 @@ int kexec_load(const struct kexec_image *image, struct error *err)
 		return r;
 	if (syscall(SYS_kexec_file_load, kernel, has_initrd ? initrd : -1,
 		    strlen(image->cmdline) + 1, image->cmdline, flags) < 0)
-		return luo_reason_set(load_reasons, errno, err, "kernel %s%s%s: cannot load it",
-				      image->kernel, has_initrd ? " with initrd " : "",
+		return luo_reason_set(load_reasons, NULL, errno, err,
+				      "kernel %s%s%s: cannot load it", image->kernel,
+				      has_initrd ? " with initrd " : "",
 				      has_initrd ? image->initrd : "");
 	return 0;
 }
@@ -152,7 +153,8 @@ int kexec_load(const struct kexec_image *image, struct error *err)
 int kexec_unload(struct error *err)
 {
 	if (syscall(SYS_kexec_file_load, -1, -1, 0UL, NULL, KEXEC_FILE_UNLOAD) < 0)
-		return luo_reason_set(load_reasons, errno, err, "kexec: cannot unload the image");
+		return luo_reason_set(load_reasons, NULL, errno, err,
+				      "kexec: cannot unload the image");
 	return 0;
 }
 
@@ -162,6 +164,7 @@ int kexec_reboot(struct error *err)
 	 */
 	if (syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_KEXEC,
 		    NULL) < 0)
-		return luo_reason_set(reboot_reasons, errno, err, "reboot into the loaded kernel");
+		return luo_reason_set(reboot_reasons, NULL, errno, err,
+				      "reboot into the loaded kernel");
 	return error_set(err, -EIO, "reboot into the loaded kernel: came back without an error");
 }

@@ -4,15 +4,22 @@
 #include <stdarg.h>
 #include <string.h>
 
-int luo_reason_set(const struct luo_reason *table, int code, struct error *err, const char *fmt,
-		   ...)
+static const struct luo_reason *find(const struct luo_reason *table, int code)
 {
-	const struct luo_reason *reason = table;
+	while (table->code && table->code != code)
+		table++;
+	return table;
+}
+
+int luo_reason_set(const struct luo_reason *table, const struct luo_reason *more, int code,
+		   struct error *err, const char *fmt, ...)
+{
+	const struct luo_reason *reason = find(table, code);
 	va_list ap;
 	int r;
 
-	while (reason->code && reason->code != code)
-		reason++;
+	if (!reason->code && more && find(more, code)->code)
+		reason = find(more, code);
 	r = -(reason->code && reason->mapped ? reason->mapped : code);
 	va_start(ap, fmt);
 	error_vset(err, r, fmt, ap);

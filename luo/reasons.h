@@ -15,10 +15,11 @@ struct luo_reason {
 };
 
 /*
- * Sets "<subject>: <text>" and returns the mapped negative errno. The kernel's own words for the
- * errno are added where the table has none.
+ * Sets "<subject>: <text>" and returns the mapped negative errno. more: what several calls have in
+ * common, looked into after the call's own table; NULL for none. The kernel's own words for the
+ * errno are added where neither has one.
  */
-int luo_reason_set(const struct luo_reason *table, int code, struct error *err, const char *fmt,
-		   ...) _printf_(4, 5);
+int luo_reason_set(const struct luo_reason *table, const struct luo_reason *more, int code,
+		   struct error *err, const char *fmt, ...) _printf_(5, 6);
 
 #endif

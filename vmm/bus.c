@@ -85,11 +85,11 @@ static int bus_insert(struct bus *bus, struct bus_region *region, struct error *
 				 bus->name, region->ops->name, (unsigned long long)region->base,
 				 (unsigned long long)region->size, next->ops->name,
 				 (unsigned long long)next->base);
-	grown = realloc(bus->regions, (bus->count + 1) * sizeof(*grown));
+	grown = reallocarray(bus->regions, bus->count + 1, sizeof(struct bus_region *));
 	if (!grown)
 		return error_set(err, -ENOMEM, "%s bus: out of memory", bus->name);
 	bus->regions = grown;
-	memmove(&grown[at + 1], &grown[at], (bus->count - at) * sizeof(*grown));
+	memmove(&grown[at + 1], &grown[at], (bus->count - at) * sizeof(struct bus_region *));
 	grown[at] = region;
 	bus->count++;
 	return 0;
@@ -128,7 +128,7 @@ void bus_remove(struct bus *bus, uint64_t base)
 		region = bus->regions[at];
 		bus->count--;
 		memmove(&bus->regions[at], &bus->regions[at + 1],
-			(bus->count - at) * sizeof(*bus->regions));
+			(bus->count - at) * sizeof(struct bus_region *));
 	}
 	pthread_rwlock_unlock(&bus->lock);
 	if (!region)

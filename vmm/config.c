@@ -24,9 +24,7 @@ static void check_input_file(struct problems *p, const char *key, const char *pa
 
 	if (!path[0])
 		return;
-	if (stat(path, &st) < 0)
-		problem_add(p, "%s: %s: %s", key, path, strerror(errno));
-	else if (!S_ISREG(st.st_mode))
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		problem_add(p, "%s: %s is not a regular file", key, path);
 	else if (access(path, R_OK) < 0)
 		problem_add(p, "%s: %s: %s", key, path, strerror(errno));

@@ -199,8 +199,8 @@ int guest_ram_create(uint64_t size, struct guest_ram **ret, struct error *err)
 int guest_ram_adopt(uint64_t size, int *fds, unsigned int count, struct guest_ram **ret,
 		    struct error *err)
 {
-	_cleanup_(guest_ram_freep) struct guest_ram *ram = NULL;
 	struct guest_memory_layout layout;
+	struct guest_ram *ram;
 	int r;
 
 	r = guest_memory_layout(size, &layout, err);
@@ -210,20 +210,22 @@ int guest_ram_adopt(uint64_t size, int *fds, unsigned int count, struct guest_ra
 		return error_set(err, -EINVAL,
 				 "guest RAM of %llu MiB lies in %u memfds, but %u came back",
 				 size / MIB, layout.count, count);
-	ram = ram_new(size, &layout);
-	if (!ram)
-		return error_set(err, -ENOMEM, "guest RAM of %llu MiB: out of memory", size / MIB);
 	for (unsigned int i = 0; i < count; i++) {
 		r = ram_fd_check(fds[i], i, layout.regions[i].size, err);
 		if (r < 0)
 			return r;
 	}
+	ram = ram_new(size, &layout);
+	if (!ram)
+		return error_set(err, -ENOMEM, "guest RAM of %llu MiB: out of memory", size / MIB);
 	r = ram_map(ram, fds, err);
-	if (r < 0)
+	if (r < 0) {
+		guest_ram_free(ram);
 		return r;
+	}
 	for (unsigned int i = 0; i < count; i++)
 		ram->regions[i].fd = steal_fd(&fds[i]);
-	*ret = STEAL_PTR(ram);
+	*ret = ram;
 	return 0;
 }
 

@@ -258,8 +258,10 @@ int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done
 	case VM_REBOOT:
 	case VM_SHUTDOWN:
 	case VM_QUIT:
+		return finish_now(vm, request->verb, done, opaque, err);
 	case VM_VERB_MAX:
 	default:
-		return finish_now(vm, request->verb, done, opaque, err);
+		break;
 	}
+	return error_set(err, -EINVAL, "there is no request %d", (int)request->verb);
 }

@@ -96,25 +96,27 @@ int cmd_start(const struct ctl *ctl, int argc, char **argv)
 	return CTL_OK;
 }
 
-static int check_id(const char *command, int count, char **argv)
+/* A command line with one option at most and the id of a VM, which is argv[1] then. */
+static int take_id(int argc, char **argv, const struct ctl_option *option)
 {
+	int count;
+
+	if (ctl_options(argc, argv, option, 1, &count) < 0)
+		return CTL_USAGE;
 	if (count != 1 || !agent_id_is_valid(argv[1]))
-		return ctl_usage(command, "name one VM");
+		return ctl_usage(argv[0], "name one VM");
 	return CTL_OK;
 }
 
 int cmd_stop(const struct ctl *ctl, int argc, char **argv)
 {
 	bool force = false;
-	const struct ctl_option options[] = {{"force", NULL, &force}};
+	const struct ctl_option option = {"force", NULL, &force};
 	_cleanup_json_ json_t *doc = NULL;
 	struct error err = ERROR_INIT;
 	char path[256];
-	int count;
 
-	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
-		return CTL_USAGE;
-	if (check_id(argv[0], count, argv) != CTL_OK)
+	if (take_id(argc, argv, &option) != CTL_OK)
 		return CTL_USAGE;
 	snprintf(path, sizeof(path), "/api/v1/vms/%s/%s", argv[1],
 		 force ? "shutdown" : "power-button");
@@ -128,16 +130,13 @@ int cmd_stop(const struct ctl *ctl, int argc, char **argv)
 int cmd_resume(const struct ctl *ctl, int argc, char **argv)
 {
 	const char *binary = NULL;
-	const struct ctl_option options[] = {{"vmm", &binary, NULL}};
+	const struct ctl_option option = {"vmm", &binary, NULL};
 	_cleanup_json_ json_t *body = json_object();
 	_cleanup_json_ json_t *doc = NULL;
 	struct error err = ERROR_INIT;
 	char path[256];
-	int count;
 
-	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
-		return CTL_USAGE;
-	if (check_id(argv[0], count, argv) != CTL_OK)
+	if (take_id(argc, argv, &option) != CTL_OK)
 		return CTL_USAGE;
 	if (binary) {
 		_cleanup_free_ char *absolute = realpath(binary, NULL);
@@ -161,15 +160,12 @@ int cmd_resume(const struct ctl *ctl, int argc, char **argv)
 int cmd_forget(const struct ctl *ctl, int argc, char **argv)
 {
 	bool discard = false;
-	const struct ctl_option options[] = {{"discard", NULL, &discard}};
+	const struct ctl_option option = {"discard", NULL, &discard};
 	_cleanup_json_ json_t *doc = NULL;
 	struct error err = ERROR_INIT;
 	char path[256];
-	int count;
 
-	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
-		return CTL_USAGE;
-	if (check_id(argv[0], count, argv) != CTL_OK)
+	if (take_id(argc, argv, &option) != CTL_OK)
 		return CTL_USAGE;
 	snprintf(path, sizeof(path), "/api/v1/vms/%s%s", argv[1], discard ? "?discard=true" : "");
 	if (api_call(ctl, "DELETE", path, NULL, &doc, &err) < 0)

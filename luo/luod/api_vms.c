@@ -98,7 +98,9 @@ int api_vm_resume(struct luod *luod, const struct http_request *request,
 		r = find(luod, request, &vm, err);
 	if (r == 0)
 		r = lifecycle_resume(vm, binary, err);
-	return r < 0 ? r : answer_vm(luod, vm, 202, response, err);
+	if (r == 0)
+		r = answer_vm(luod, vm, 202, response, err);
+	return r;
 }
 
 static int tell(struct luod *luod, const struct http_request *request, enum agent_verb verb,

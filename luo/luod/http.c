@@ -281,10 +281,10 @@ void http_server_wake(struct http_server *server)
 
 static _printf_(2, 0) void log_from_mhd(void *opaque _unused_, const char *fmt, va_list ap)
 {
-	struct error text = ERROR_INIT;
+	char text[ERROR_MESSAGE_MAX];
 
-	error_vset(&text, 0, fmt, ap);
-	log_debug("http: %s", text.message);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	log_debug("http: %s", text);
 }
 
 static int start_daemon(struct http_server *server, int listen_fd, struct error *err)

@@ -92,8 +92,9 @@ int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct e
 				 vm_status_name(record->status));
 	vm_file(luod, id, ".json", path);
 	r = write_config(config, path, err);
-	if (r == 0)
-		r = vm_get(luod, id, &vm, err);
+	if (r < 0)
+		return r;
+	r = vm_get(luod, id, &vm, err);
 	if (r < 0)
 		return r;
 	argv[2] = path;

@@ -30,20 +30,27 @@ struct agent_listener {
 	struct peer *peers;
 };
 
-static void peer_free(struct peer *peer)
+/* The end of a peer that is in no list any more. */
+static void peer_close(struct peer *peer)
 {
-	struct peer **link = &peer->listener->peers;
 	struct vm *vm = peer->vm;
 
-	while (*link != peer)
-		link = &(*link)->next;
-	*link = peer->next;
 	loop_remove_fd(peer->source);
 	loop_timer_free(peer->timer);
 	close_fdp(&peer->fd);
 	free(peer);
 	if (vm)
 		vm_on_disconnect(vm);
+}
+
+static void peer_free(struct peer *peer)
+{
+	struct peer **link = &peer->listener->peers;
+
+	while (*link != peer)
+		link = &(*link)->next;
+	*link = peer->next;
+	peer_close(peer);
 }
 
 static int on_hello(struct peer *peer, json_t *message, struct error *err)
@@ -54,8 +61,9 @@ static int on_hello(struct peer *peer, json_t *message, struct error *err)
 	int r;
 
 	r = agent_hello_from_json(message, &hello, err);
-	if (r == 0)
-		r = vm_get(peer->listener->luod, hello.id, &vm, err);
+	if (r < 0)
+		return r;
+	r = vm_get(peer->listener->luod, hello.id, &vm, err);
 	if (r < 0)
 		return r;
 	before = vm->peer;
@@ -143,7 +151,8 @@ static void on_no_hello(void *opaque)
 	peer_free(peer);
 }
 
-static int peer_new(struct agent_listener *listener, int fd, pid_t pid, struct error *err)
+/* Takes *fd over unless it fails. */
+static int peer_new(struct agent_listener *listener, int *fd, pid_t pid, struct error *err)
 {
 	struct loop *loop = listener->luod->loop;
 	struct peer *peer = calloc(1, sizeof(*peer));
@@ -151,10 +160,10 @@ static int peer_new(struct agent_listener *listener, int fd, pid_t pid, struct e
 
 	if (!peer)
 		return error_set(err, -ENOMEM, "out of memory");
-	*peer = (struct peer){.listener = listener, .pid = pid, .fd = fd};
+	*peer = (struct peer){.listener = listener, .pid = pid, .fd = *fd};
 	r = loop_timer_new(loop, on_no_hello, peer, &peer->timer, err);
 	if (r == 0)
-		r = loop_add_fd(loop, fd, EPOLLIN, on_readable, peer, &peer->source, err);
+		r = loop_add_fd(loop, *fd, EPOLLIN, on_readable, peer, &peer->source, err);
 	if (r < 0) {
 		loop_timer_free(peer->timer);
 		free(peer);
@@ -163,6 +172,7 @@ static int peer_new(struct agent_listener *listener, int fd, pid_t pid, struct e
 	loop_timer_arm(peer->timer, HELLO_DEADLINE_MS * NSEC_PER_MSEC, 0);
 	peer->next = listener->peers;
 	listener->peers = peer;
+	steal_fd(fd);
 	return 0;
 }
 
@@ -180,10 +190,8 @@ static void on_connection(void *opaque, uint32_t events _unused_)
 		log_warning("agent socket: a process of another user was turned away");
 		return;
 	}
-	if (peer_new(listener, fd, pid, &err) < 0)
+	if (peer_new(listener, &fd, pid, &err) < 0)
 		log_error("agent socket: %s", error_message(&err));
-	else
-		fd = FD_NONE;
 }
 
 int agent_listener_new(struct luod *luod, struct agent_listener **ret, struct error *err)
@@ -212,8 +220,12 @@ void agent_listener_free(struct agent_listener *listener)
 {
 	if (!listener)
 		return;
-	while (listener->peers)
-		peer_free(listener->peers);
+	while (listener->peers) {
+		struct peer *peer = listener->peers;
+
+		listener->peers = peer->next;
+		peer_close(peer);
+	}
 	loop_remove_fd(listener->source);
 	close_fdp(&listener->fd);
 	free(listener);

@@ -63,13 +63,13 @@ int registry_memfd_new(const struct registry *reg, int *ret_fd, struct error *er
 	return 0;
 }
 
-static int write_whole(int fd, const void *data, size_t size, struct error *err)
+static int write_at(int fd, size_t at, const void *data, size_t size, struct error *err)
 {
 	const char *p = data;
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t n = pwrite(fd, p + done, size - done, (off_t)done);
+		ssize_t n = pwrite(fd, p + done, size - done, (off_t)(at + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -107,9 +107,9 @@ int registry_memfd_write(int fd, const struct registry *reg, struct error *err)
 		.header = htole32(sizeof(header)),
 	};
 	_cleanup_free_ char *text = NULL;
-	_cleanup_free_ char *whole = NULL;
 	struct stat st;
 	size_t length;
+	int r;
 
 	if (fstat(fd, &st) < 0)
 		return error_sys(err, -errno, "registry: cannot tell the size of its memfd");
@@ -123,12 +123,11 @@ int registry_memfd_write(int fd, const struct registry *reg, struct error *err)
 	length = strlen(text);
 	header.length = htole64(length);
 	header.crc = htole32(checksum(&header, text, length));
-	whole = malloc(sizeof(header) + length);
-	if (!whole)
-		return error_set(err, -ENOMEM, "registry: out of memory");
-	memcpy(whole, &header, sizeof(header));
-	memcpy(whole + sizeof(header), text, length);
-	return write_whole(fd, whole, sizeof(header) + length, err);
+	/* The header comes last: its checksum tells a registry that was written to its end. */
+	r = write_at(fd, sizeof(header), text, length, err);
+	if (r < 0)
+		return r;
+	return write_at(fd, 0, &header, sizeof(header), err);
 }
 
 static int read_whole(int fd, char **ret, size_t *ret_size, struct error *err)

@@ -12,17 +12,13 @@ enum {
 	OP_COUNT,
 };
 
-static uint64_t fake_now(void *opaque)
+static void own_op(struct fuzz_bench *b, struct fuzz_input *in, uint8_t op)
 {
-	return *(uint64_t *)opaque;
-}
+	struct acpi_pm *pm = b->d.obj;
 
-static void own_op(struct acpi_pm *pm, struct loop *loop, uint64_t *now, struct fuzz_input *in,
-		   uint8_t op)
-{
 	switch (op) {
 	case OP_PASS:
-		*now += 1ULL << fuzz_u8(in) % 64;
+		b->now_ns += 1ULL << fuzz_u8(in) % 64;
 		break;
 	case OP_BUTTON:
 		acpi_pm_power_button(pm);
@@ -32,16 +28,16 @@ static void own_op(struct acpi_pm *pm, struct loop *loop, uint64_t *now, struct 
 		acpi_pm_raise_gpe(pm, fuzz_u8(in) % ACPI_PM_GPE_COUNT);
 		break;
 	default:
-		must(loop_run_once(loop, 0) == 0);
+		must(loop_run_once(b->loop, 0) == 0);
 		break;
 	}
 }
 
-static struct acpi_pm *new_pm(struct loop *loop, uint64_t *now, bool *line)
+static struct acpi_pm *new_pm(struct fuzz_bench *b, bool *line)
 {
 	struct acpi_pm_params params = {.sci = {.set = fuzz_line_set, .opaque = line},
-					.loop = loop,
-					.clock = {.now_ns = fake_now, .opaque = now}};
+					.loop = b->loop,
+					.clock = {.now_ns = fuzz_now, .opaque = b}};
 	struct acpi_pm *pm;
 
 	must(acpi_pm_new(&params, &pm, NULL) == 0);
@@ -50,27 +46,19 @@ static struct acpi_pm *new_pm(struct loop *loop, uint64_t *now, bool *line)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_input in = {.data = data, .size = size};
-	uint64_t now = 1000 * NSEC_PER_SEC;
-	bool line = false, other_line = false;
-	struct fuzz_device d = {
-		.io = &acpi_pm_io_ops, .io_size = ACPI_PM_IO_SIZE, .state = &acpi_pm_state_ops};
-	struct loop *loop;
+	struct fuzz_bench b = {
+		.d = {.io = &acpi_pm_io_ops,
+		      .io_size = ACPI_PM_IO_SIZE,
+		      .state = &acpi_pm_state_ops},
+		.now_ns = 1000 * NSEC_PER_SEC,
+	};
 
-	fuzz_quiet();
-	must(loop_new(&loop, NULL) == 0);
-	d.obj = new_pm(loop, &now, &line);
-	d.other = new_pm(loop, &now, &other_line);
-	for (unsigned int i = 0; i < FUZZ_OPS_MAX && in.size > 0; i++) {
-		uint8_t op = fuzz_u8(&in) % OP_COUNT;
-
-		if (!fuzz_shared(&d, &in, op))
-			own_op(d.obj, loop, &now, &in, op);
-	}
-	fuzz_round_trip(&d);
-	must(line == other_line);
-	acpi_pm_free(d.obj);
-	acpi_pm_free(d.other);
-	loop_free(loop);
+	fuzz_begin(&b);
+	b.d.obj = new_pm(&b, &b.line);
+	b.d.other = new_pm(&b, &b.other_line);
+	fuzz_walk(&b, data, size, OP_COUNT, own_op);
+	acpi_pm_free(b.d.obj);
+	acpi_pm_free(b.d.other);
+	loop_free(b.loop);
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/loop.h"
 #include "devices/attach.h"
 #include "tests/unit/state_copy.h"
 
@@ -143,6 +144,23 @@ static inline bool fuzz_shared(const struct fuzz_device *d, struct fuzz_input *i
 	}
 }
 
+/* The device under test and the one that is given its state, at the same time on the same loop. */
+struct fuzz_bench {
+	struct fuzz_device d;
+	struct loop *loop;
+	uint64_t now_ns;
+	bool line, other_line;
+};
+
+/* One of the device's own operations. */
+typedef void fuzz_op_fn(struct fuzz_bench *b, struct fuzz_input *in, uint8_t op);
+
+/* A clock. opaque: the bench. */
+static inline uint64_t fuzz_now(void *opaque)
+{
+	return ((struct fuzz_bench *)opaque)->now_ns;
+}
+
 /* A line that aborts where a device tells no change. opaque: bool. */
 static inline void fuzz_line_set(void *opaque, bool level)
 {
@@ -156,6 +174,29 @@ static inline void fuzz_line_set(void *opaque, bool level)
 static inline void fuzz_quiet(void)
 {
 	log_setup("fuzz", LOG_LEVEL_ERROR, STDERR_FILENO);
+}
+
+/* Before the devices are made. */
+static inline void fuzz_begin(struct fuzz_bench *b)
+{
+	fuzz_quiet();
+	must(loop_new(&b->loop, NULL) == 0);
+}
+
+/* The whole input; op_count: operations, shared and own. */
+static inline void fuzz_walk(struct fuzz_bench *b, const uint8_t *data, size_t size,
+			     unsigned int op_count, fuzz_op_fn *own_op)
+{
+	struct fuzz_input in = {.data = data, .size = size};
+
+	for (unsigned int i = 0; i < FUZZ_OPS_MAX && in.size > 0; i++) {
+		uint8_t op = (uint8_t)(fuzz_u8(&in) % op_count);
+
+		if (!fuzz_shared(&b->d, &in, op))
+			own_op(b, &in, op);
+	}
+	fuzz_round_trip(&b->d);
+	must(b->line == b->other_line);
 }
 
 #endif

@@ -12,37 +12,31 @@ enum {
 	OP_COUNT,
 };
 
-static uint64_t fake_now(void *opaque)
-{
-	return *(uint64_t *)opaque;
-}
-
-static void own_op(struct rtc *rtc, struct loop *loop, uint64_t *now, struct fuzz_input *in,
-		   uint8_t op)
+static void own_op(struct fuzz_bench *b, struct fuzz_input *in, uint8_t op)
 {
 	switch (op) {
 	case OP_TIME:
 		/* Up to the year 2262: what fits into a signed time in nanoseconds. */
-		*now = fuzz_u64(in) >> 1;
+		b->now_ns = fuzz_u64(in) >> 1;
 		break;
 	case OP_PASS:
-		*now = (*now + (1ULL << fuzz_u8(in) % 60)) & INT64_MAX;
+		b->now_ns = (b->now_ns + (1ULL << fuzz_u8(in) % 60)) & INT64_MAX;
 		break;
 	case OP_SET_REGISTER:
-		rtc_io_ops.write(rtc, 0, fuzz_u8(in), 1);
-		rtc_io_ops.write(rtc, 1, fuzz_u8(in), 1);
+		rtc_io_ops.write(b->d.obj, 0, fuzz_u8(in), 1);
+		rtc_io_ops.write(b->d.obj, 1, fuzz_u8(in), 1);
 		break;
 	default:
-		must(loop_run_once(loop, 0) == 0);
+		must(loop_run_once(b->loop, 0) == 0);
 		break;
 	}
 }
 
-static struct rtc *new_rtc(struct loop *loop, uint64_t *now, bool *line)
+static struct rtc *new_rtc(struct fuzz_bench *b, bool *line)
 {
 	struct rtc_params params = {.irq = {.set = fuzz_line_set, .opaque = line},
-				    .loop = loop,
-				    .realtime = {.now_ns = fake_now, .opaque = now}};
+				    .loop = b->loop,
+				    .realtime = {.now_ns = fuzz_now, .opaque = b}};
 	struct rtc *rtc;
 
 	must(rtc_new(&params, &rtc, NULL) == 0);
@@ -51,26 +45,17 @@ static struct rtc *new_rtc(struct loop *loop, uint64_t *now, bool *line)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_input in = {.data = data, .size = size};
-	uint64_t now = 1709251190ULL * NSEC_PER_SEC;
-	bool line = false, other_line = false;
-	struct fuzz_device d = {.io = &rtc_io_ops, .io_size = RTC_IO_SIZE, .state = &rtc_state_ops};
-	struct loop *loop;
+	struct fuzz_bench b = {
+		.d = {.io = &rtc_io_ops, .io_size = RTC_IO_SIZE, .state = &rtc_state_ops},
+		.now_ns = 1709251190ULL * NSEC_PER_SEC,
+	};
 
-	fuzz_quiet();
-	must(loop_new(&loop, NULL) == 0);
-	d.obj = new_rtc(loop, &now, &line);
-	d.other = new_rtc(loop, &now, &other_line);
-	for (unsigned int i = 0; i < FUZZ_OPS_MAX && in.size > 0; i++) {
-		uint8_t op = fuzz_u8(&in) % OP_COUNT;
-
-		if (!fuzz_shared(&d, &in, op))
-			own_op(d.obj, loop, &now, &in, op);
-	}
-	fuzz_round_trip(&d);
-	must(line == other_line);
-	rtc_free(d.obj);
-	rtc_free(d.other);
-	loop_free(loop);
+	fuzz_begin(&b);
+	b.d.obj = new_rtc(&b, &b.line);
+	b.d.other = new_rtc(&b, &b.other_line);
+	fuzz_walk(&b, data, size, OP_COUNT, own_op);
+	rtc_free(b.d.obj);
+	rtc_free(b.d.other);
+	loop_free(b.loop);
 	return 0;
 }

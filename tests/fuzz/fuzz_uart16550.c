@@ -16,9 +16,15 @@ enum {
 	OP_COUNT,
 };
 
-static void own_op(struct uart16550 *u, struct loop *loop, int peer, struct fuzz_input *in,
-		   uint8_t op)
+/* A device whose console is a socket. */
+struct uart_bench {
+	struct fuzz_bench b; /* first: own_op() gets a pointer to it */
+	int peer;	     /* the console's other end */
+};
+
+static void own_op(struct fuzz_bench *b, struct fuzz_input *in, uint8_t op)
 {
+	const int peer = ((struct uart_bench *)b)->peer;
 	const uint8_t *bytes;
 	char sink[4096];
 	size_t size;
@@ -31,15 +37,15 @@ static void own_op(struct uart16550 *u, struct loop *loop, int peer, struct fuzz
 			break;
 		break;
 	case OP_TURN:
-		must(loop_run_once(loop, 0) == 0);
+		must(loop_run_once(b->loop, 0) == 0);
 		break;
 	case OP_READ_OUTPUT:
 		while (recv(peer, sink, sizeof(sink), MSG_DONTWAIT) > 0)
 			;
 		break;
 	default:
-		uart16550_stop(u, 0);
-		uart16550_start(u);
+		uart16550_stop(b->d.obj, 0);
+		uart16550_start(b->d.obj);
 		break;
 	}
 }
@@ -56,35 +62,25 @@ static struct uart16550 *new_uart(struct loop *loop, struct chardev *backend, bo
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_input in = {.data = data, .size = size};
-	bool line = false, other_line = false;
-	struct fuzz_device d = {.io = &uart16550_io_ops,
-				.io_size = UART16550_IO_SIZE,
-				.state = &uart16550_state_ops};
+	struct uart_bench u = {.b.d = {.io = &uart16550_io_ops,
+				       .io_size = UART16550_IO_SIZE,
+				       .state = &uart16550_state_ops}};
 	struct chardev *backend;
-	struct loop *loop;
 	int pair[2];
 
-	fuzz_quiet();
 	signal(SIGPIPE, SIG_IGN);
-	must(loop_new(&loop, NULL) == 0);
+	fuzz_begin(&u.b);
 	must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-	must(chardev_new_fds(loop, pair[0], pair[0], &backend, NULL) == 0);
-	d.obj = new_uart(loop, backend, &line);
-	d.other = new_uart(loop, NULL, &other_line);
-	uart16550_start(d.obj);
-	for (unsigned int i = 0; i < FUZZ_OPS_MAX && in.size > 0; i++) {
-		uint8_t op = fuzz_u8(&in) % OP_COUNT;
-
-		if (!fuzz_shared(&d, &in, op))
-			own_op(d.obj, loop, pair[1], &in, op);
-	}
-	fuzz_round_trip(&d);
-	must(line == other_line);
-	uart16550_free(d.obj);
-	uart16550_free(d.other);
+	must(chardev_new_fds(u.b.loop, pair[0], pair[0], &backend, NULL) == 0);
+	u.peer = pair[1];
+	u.b.d.obj = new_uart(u.b.loop, backend, &u.b.line);
+	u.b.d.other = new_uart(u.b.loop, NULL, &u.b.other_line);
+	uart16550_start(u.b.d.obj);
+	fuzz_walk(&u.b, data, size, OP_COUNT, own_op);
+	uart16550_free(u.b.d.obj);
+	uart16550_free(u.b.d.other);
 	chardev_free(backend);
-	close(pair[1]);
-	loop_free(loop);
+	close(u.peer);
+	loop_free(u.b.loop);
 	return 0;
 }

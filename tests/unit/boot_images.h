@@ -153,6 +153,18 @@ static inline int load_image(const struct guest_ram *ram, const struct image *im
 	return r;
 }
 
+/* A kernel that is none, and says so with that word. */
+static inline void refuse(const struct image *image, const char *word)
+{
+	struct guest_ram *ram = test_ram(64 * MIB);
+	struct error err = ERROR_INIT;
+	struct boot_entry entry;
+
+	assert_int_equal(load_image(ram, image, 0, "", &entry, &err), -ENOEXEC);
+	assert_says(&err, word);
+	guest_ram_free(ram);
+}
+
 /* A bzImage that is right in every field; tests then spoil one. */
 #define PAYLOAD_LEN 4096U
 #define PAYLOAD	    1024U /* setup_sects 1 */

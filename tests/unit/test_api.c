@@ -21,6 +21,8 @@
 #include "vmm/api/server.h"
 
 #define OUTPUT_MAX 16384
+/* Bounds that only a failure reaches, and a busy host does not. */
+#define PATIENCE "120"
 
 static struct {
 	struct loop *loop;
@@ -35,9 +37,25 @@ static struct {
 	_Atomic bool never;    /* verbs do not end */
 	_Atomic bool by_timer; /* verbs end after a while */
 	_Atomic unsigned int asked;
+	_Atomic bool starved; /* two seconds pass whenever the clock is read */
 	vm_done_fn *done;
 	void *done_opaque;
 } server;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ts);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ts);
+
+/* The clock of a process that is seldom given a CPU. */
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
+{
+	static _Atomic time_t lost;
+	int r = __real_clock_gettime(clock, ts);
+
+	if (server.starved)
+		lost += 2;
+	ts->tv_sec += lost;
+	return r;
+}
 
 static json_t *fake_info(void *o _unused_)
 {
@@ -127,7 +145,8 @@ static char *curl(const char *args)
 	FILE *p;
 
 	snprintf(command, sizeof(command),
-		 "curl -s --max-time 20 --unix-socket %s -w '\\n%%{http_code} %%{content_type}' %s",
+		 "curl -s --max-time " PATIENCE
+		 " --unix-socket %s -w '\\n%%{http_code} %%{content_type}' %s",
 		 server.path, args);
 	p = popen(command, "r");
 	assert_non_null(p);
@@ -249,7 +268,8 @@ static void *ask_prepare(void *o)
 	size_t n;
 
 	snprintf(command, sizeof(command),
-		 "curl -s --max-time 20 --unix-socket %s -w '%%{http_code}' -X PUT %svm.prepare",
+		 "curl -s --max-time " PATIENCE
+		 " --unix-socket %s -w '%%{http_code}' -X PUT %svm.prepare",
 		 server.path, URL);
 	p = popen(command, "r");
 	n = p ? fread(o, 1, 1023, p) : 0;
@@ -331,7 +351,7 @@ static void test_broken_clients(void **state _unused_)
 }
 
 /* The vmm ends while a client waits for a verb: the client is told. */
-static void test_end_while_waiting(void **state _unused_)
+static void end_while_waiting(bool starved)
 {
 	static char answer[1024];
 	pthread_t thread;
@@ -342,13 +362,42 @@ static void test_end_while_waiting(void **state _unused_)
 		usleep(1000);
 	stop_loop();
 	api_quiesce(server.api);
+	server.starved = starved;
 	api_free(server.api);
+	server.starved = false;
 	pthread_join(thread, NULL);
 	assert_has(answer, "urn:holdfast:problem:ending");
 	assert_has(answer, "503");
 	loop_timer_free(server.later);
 	loop_free(server.loop);
 	assert_int_equal(rmdir(server.folder), 0);
+}
+
+static void test_end_while_waiting(void **state _unused_)
+{
+	end_while_waiting(false);
+}
+
+/* On a host so busy that the deadline for it is over before the vmm has its turn, too. */
+static void test_end_on_busy_host(void **state _unused_)
+{
+	end_while_waiting(true);
+}
+
+/* A client that does not come to an end holds nobody up for long. */
+static void test_end_beside_half_a_request(void **state _unused_)
+{
+	static const char half[] =
+		"PUT /api/v1/vm.pause HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"
+		"\r\n{";
+	struct error err = ERROR_INIT;
+	int fd;
+
+	assert_int_equal(sock_connect(server.path, SOCK_STREAM, &fd, &err), 0);
+	assert_int_equal(send(fd, half, sizeof(half) - 1, MSG_NOSIGNAL), sizeof(half) - 1);
+	assert_has(curl(URL "vmm.ping"), "\n200");
+	assert_int_equal(stop(NULL), 0);
+	close(fd);
 }
 
 int main(void)
@@ -362,6 +411,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_too_large, start, stop),
 		cmocka_unit_test_setup_teardown(test_broken_clients, start, stop),
 		cmocka_unit_test_setup(test_end_while_waiting, start),
+		cmocka_unit_test_setup(test_end_on_busy_host, start),
+		cmocka_unit_test_setup(test_end_beside_half_a_request, start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,17 +146,6 @@ static void test_limits(void **state _unused_)
 	guest_ram_free(ram);
 }
 
-static void refuse(const struct image *image, const char *word)
-{
-	struct guest_ram *ram = test_ram(64 * MIB);
-	struct error err = ERROR_INIT;
-	struct boot_entry entry;
-
-	assert_int_equal(load_image(ram, image, 0, "", &entry, &err), -ENOEXEC);
-	assert_says(&err, word);
-	guest_ram_free(ram);
-}
-
 static void test_refuses(void **state _unused_)
 {
 	static const struct {

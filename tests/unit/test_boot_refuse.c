@@ -2,17 +2,6 @@
 /* vmm/x86/boot: every bzImage that is none, damaged or cut short, and every file that cannot be. */
 #include "tests/unit/boot_images.h"
 
-static void refuse(const struct image *image, const char *word)
-{
-	struct guest_ram *ram = test_ram(64 * MIB);
-	struct boot_entry entry;
-	struct error err = ERROR_INIT;
-
-	assert_int_equal(load_image(ram, image, 0, "", &entry, &err), -ENOEXEC);
-	assert_says(&err, word);
-	guest_ram_free(ram);
-}
-
 static void test_refuses(void **state _unused_)
 {
 	static const struct {

@@ -36,7 +36,7 @@ struct update {
 static const bool step_is_work[UPDATE_STEP_MAX] = {
 #define INLINE	       false
 #define WORK	       true
-#define X(name, where) [UPDATE_STEP_##name] = where,
+#define X(name, where) [UPDATE_STEP_##name] = (where),
 	UPDATE_STEPS(X)
 #undef X
 #undef WORK

@@ -109,19 +109,6 @@ static int set_ssp(int fd, const struct vcpu_image *image, struct error *err)
 	return kvm_ioctl(fd, KVM_SET_ONE_REG, &reg, "KVM_SET_ONE_REG (SSP)", err);
 }
 
-/* Copies, because the kernel's interface takes what is const here by a plain pointer. */
-struct set_scratch {
-	struct cpuid_table cpuid;
-	struct kvm_mp_state mp_state;
-	struct kvm_regs regs;
-	struct kvm_sregs2 sregs;
-	struct kvm_xcrs xcrs;
-	struct kvm_debugregs debugregs;
-	struct kvm_lapic_state lapic;
-	struct kvm_vcpu_events events;
-	uint64_t mcg_cap;
-};
-
 /*
  * The order, and why:
  *  1. CPUID: decides which bits of all others KVM takes.
@@ -139,16 +126,15 @@ struct set_scratch {
  */
 int vcpu_image_set(int fd, const struct vcpu_image *image, struct error *err)
 {
-	struct set_scratch s = {image->cpuid, image->mp_state, image->regs,
-				image->sregs, image->xcrs,     image->debugregs,
-				image->lapic, image->events,   image->mcg_cap};
+	/* A copy, because the kernel's interface takes what is const here by a plain pointer. */
+	struct vcpu_image s = *image;
 	const struct step before[] = {
 		{KVM_SET_CPUID2, &s.cpuid, "KVM_SET_CPUID2"},
 		{KVM_X86_SETUP_MCE, &s.mcg_cap, "KVM_X86_SETUP_MCE"},
 		{KVM_SET_SREGS2, &s.sregs, "KVM_SET_SREGS2"},
 		{KVM_SET_REGS, &s.regs, "KVM_SET_REGS"},
 		{KVM_SET_XCRS, &s.xcrs, "KVM_SET_XCRS"},
-		{KVM_SET_XSAVE, image->xsave, "KVM_SET_XSAVE"},
+		{KVM_SET_XSAVE, s.xsave, "KVM_SET_XSAVE"},
 		{KVM_SET_DEBUGREGS, &s.debugregs, "KVM_SET_DEBUGREGS"},
 		{KVM_SET_LAPIC, &s.lapic, "KVM_SET_LAPIC"},
 	};

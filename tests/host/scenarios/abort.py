@@ -38,12 +38,17 @@ def prepared(host, guest):
     output = host.sh(updates.command(host, host.new, "--dry-run"), 180)
     host.check("taken back" in output, "luoctl update --dry-run loads and prepares, and takes all of it back")
     goes_on(host, guest, "after the trial run")
+    # A guest whose memory was never filled takes seconds to prepare; the other is prepared by then.
+    slow = Guest(host, "web2", memory="1G", fill="0", options=f"--agent {updates.AGENT}").start()
     guest.forget_log()
     command = host.spawn(updates.command(host, host.new))
-    guest.wait_phase("preparing", "the guest is being prepared", 120)
+    guest.wait_phase("prepared", "the first guest is prepared", 120)
     host.sh("luoctl abort", 120)
     host.finish(command, 60)
-    host.check("aborted" in command.output, "luoctl abort while the guest is prepared: the update ends as aborted", command.output)
+    host.check("aborted" in command.output, "luoctl abort while guests are prepared: the update ends as aborted", command.output)
+    goes_on(host, slow, "preparing, then aborted")
+    slow.tell("poweroff")
+    host.check(slow.wait_ended() == 0, "preparing, then aborted: that guest switches itself off")
     goes_on(host, guest, "prepared, then aborted")
 
 

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# QEMU for the emulated host. Sourced, never run.
+
+# QEMU 7 panics nested guests that have more than one vCPU, and 10.0.2 corrupts the memory of the emulated host's kernel and
+# loses interrupts on a busy machine (docs/decisions/0004-the-emulated-host.md). So Debian's newest is used on every release
+# of Debian, with all libraries that it needs; a QEMU that the machine may have for other uses stays what it is.
+QEMU_SUITE=trixie-backports
+QEMU_BASE=trixie
+QEMU_MAJOR=11
+
+# qemu_major PROGRAM
+qemu_major() {
+    local version
+    version=$("$1" --version 2>/dev/null | sed -n 's/.*version \([0-9]*\)\..*/\1/p')
+    printf '%s' "${version:-0}"
+}
+
+# The QEMU to use, or nothing.
+qemu_path() {
+    if [ -n "${HOLDFAST_QEMU:-}" ]; then
+        [ "$(qemu_major "$HOLDFAST_QEMU")" -lt 10 ] || printf '%s' "$HOLDFAST_QEMU"
+    elif [ -f "$HF_CACHE/qemu/version" ]; then
+        printf '%s/qemu/run' "$HF_CACHE"
+    fi
+}
+
+qemu_get() {
+    [ -z "$(qemu_path)" ] || return 0
+    [ -z "${HOLDFAST_QEMU:-}" ] || need "HOLDFAST_QEMU=$HOLDFAST_QEMU is not QEMU 10 or newer"
+    locked qemu qemu_get_locked
+}
+
+qemu_get_locked() {
+    local version tmp deb
+    [ -z "$(qemu_path)" ] || return 0
+    debian_conf "$QEMU_SUITE"
+    version=$(debian_newest "$QEMU_SUITE" qemu-system-x86 "1:$QEMU_MAJOR.")
+    [ -n "$version" ] || die "Debian's $QEMU_SUITE has no QEMU $QEMU_MAJOR (any more): name one in HOLDFAST_QEMU"
+    step "fetching QEMU ${version%%+*} and its libraries from Debian's $QEMU_SUITE"
+    tmp=$(new_dir qemu)
+    qemu_packages "$version" "$tmp/debs"
+    mkdir -p "$tmp/root"
+    for deb in "$tmp"/debs/*.deb; do
+        dpkg-deb -x "$deb" "$tmp/root"
+    done
+    rm -rf "$tmp/debs"
+    qemu_wrapper >"$tmp/run"
+    chmod +x "$tmp/run"
+    [ "$(qemu_major "$tmp/run")" -ge "$QEMU_MAJOR" ] ||
+        die "the QEMU unpacked in $tmp does not run: $("$tmp/run" --version 2>&1 | head -n 1)"
+    printf '%s\n' "$version" >"$tmp/version"
+    rm -rf "$HF_CACHE/qemu"
+    mv "$tmp" "$HF_CACHE/qemu"
+}
+
+# Its C library is newer than that of Debian 12, so it runs with its own loader.
+qemu_wrapper() {
+    cat <<'EOF2'
+#!/bin/sh
+# QEMU and its libraries, unpacked from Debian's packages by tools/setup.
+root=$(dirname "$(readlink -f "$0")")/root
+libs=$root/usr/lib/x86_64-linux-gnu
+QEMU_MODULE_DIR=$libs/qemu exec "$libs/ld-linux-x86-64.so.2" --argv0 qemu-system-x86_64 --library-path "$libs" \
+    "$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" "$@"
+EOF2
+}
+
+# qemu_packages VERSION DIR: QEMU and everything that it depends on, as for a machine that has nothing yet.
+qemu_packages() {
+    local dir=$HF_CACHE/apt/qemu conf
+    debian_conf "$QEMU_BASE"
+    conf=$dir/apt.conf
+    mkdir -p "$dir"/{lists/partial,archives/partial,sources.d} "$2"
+    : >"$dir/status"
+    cat "$HF_CACHE/apt/$QEMU_BASE/sources.list" "$HF_CACHE/apt/$QEMU_SUITE/sources.list" >"$dir/sources.list"
+    sed "s|$HF_CACHE/apt/$QEMU_SUITE|$dir|" "$HF_CACHE/apt/$QEMU_SUITE/apt.conf" >"$conf"
+    rm -f "$dir"/archives/*.deb
+    APT_CONFIG=$conf quietly "$HF_CACHE/log/apt-qemu.log" apt-get -q update
+    APT_CONFIG=$conf quietly "$HF_CACHE/log/qemu.log" apt-get -q -y --no-install-recommends --download-only \
+        -t "$QEMU_SUITE" install "qemu-system-x86=$1"
+    mv "$dir"/archives/*.deb "$2/"
+}
