@@ -6,10 +6,11 @@
 
 #include "base/util.h"
 #include "luo/luoctl/luoctl.h"
+#include "luo/luoctl/preflight.h"
 
 struct update_options {
 	const char *kernel, *initrd, *cmdline, *freeze_timeout, *prepare_timeout;
-	bool reuse_cmdline, dry_run, no_wait;
+	bool reuse_cmdline, dry_run, no_wait, skip_preflight;
 };
 
 /* luod has another working folder than this shell: it is told whole paths. */
@@ -126,6 +127,27 @@ static int follow(const struct ctl *ctl, const char *command, json_t **doc)
 	}
 }
 
+/* Refuses what cannot succeed before anything is touched; what it found goes to stderr. */
+static int run_preflight(const struct ctl *ctl, const struct update_options *o, struct error *err)
+{
+	struct preflight_request request = {
+		.kernel = o->kernel, .initrd = o->initrd, .cmdline = o->cmdline};
+	_cleanup_report_ struct report report = {0};
+	int r = ctl_preflight(ctl, true, &request, &report, err);
+
+	if (r < 0)
+		return r;
+	/* An update that would do no harm needs no page of text. */
+	if (report_ok(&report) && report_count(&report, SEVERITY_WARNING) == 0)
+		return 0;
+	report_print(&report, stderr);
+	if (report_ok(&report))
+		return 0;
+	return error_set(err, -ECANCELED,
+			 "nothing was touched: preflight says that the update would fail (above); "
+			 "--skip-preflight goes on all the same");
+}
+
 int cmd_update(const struct ctl *ctl, int argc, char **argv)
 {
 	struct update_options o = {0};
@@ -138,6 +160,7 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 		{"prepare-timeout", &o.prepare_timeout, NULL},
 		{"dry-run", NULL, &o.dry_run},
 		{"no-wait", NULL, &o.no_wait},
+		{"skip-preflight", NULL, &o.skip_preflight},
 	};
 	_cleanup_json_ json_t *body = json_object();
 	_cleanup_json_ json_t *doc = NULL;
@@ -153,6 +176,7 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 	if (o.cmdline && o.reuse_cmdline)
 		return ctl_usage(argv[0], "--cmdline and --reuse-cmdline exclude each other");
 	if (make_body(&o, body, &err) < 0 ||
+	    (!o.skip_preflight && run_preflight(ctl, &o, &err) < 0) ||
 	    api_call(ctl, "POST", "/api/v1/updates", body, &doc, &err) < 0)
 		return ctl_fail(argv[0], &err);
 	if (!o.no_wait)

@@ -41,9 +41,12 @@ struct ctl_command {
 };
 
 int cmd_abort(const struct ctl *ctl, int argc, char **argv);
+int cmd_describe(const struct ctl *ctl, int argc, char **argv);
 int cmd_forget(const struct ctl *ctl, int argc, char **argv);
+int cmd_inspect(const struct ctl *ctl, int argc, char **argv);
 int cmd_kexec(const struct ctl *ctl, int argc, char **argv);
 int cmd_list(const struct ctl *ctl, int argc, char **argv);
+int cmd_preflight(const struct ctl *ctl, int argc, char **argv);
 int cmd_resume(const struct ctl *ctl, int argc, char **argv);
 int cmd_start(const struct ctl *ctl, int argc, char **argv);
 int cmd_status(const struct ctl *ctl, int argc, char **argv);

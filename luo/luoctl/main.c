@@ -18,12 +18,19 @@ static const struct ctl_command commands[] = {
 	{"resume", "[--vmm PATH] ID", "take up again a VM whose resume failed", cmd_resume},
 	{"forget", "[--discard] ID", "drop a VM that ended; with --discard also preserved memory",
 	 cmd_forget},
+	{"preflight", "--kernel FILE [--initrd FILE] [--cmdline TEXT] [--running-kernel FILE]",
+	 "tell whether an update to that kernel would succeed, and why not", cmd_preflight},
 	{"update",
 	 "--kernel FILE [--initrd FILE] [--cmdline TEXT | --reuse-cmdline]\n"
-	 "           [--freeze-timeout MS] [--prepare-timeout MS] [--dry-run] [--no-wait]",
+	 "           [--freeze-timeout MS] [--prepare-timeout MS] [--dry-run] [--no-wait]\n"
+	 "           [--skip-preflight]",
 	 "take all VMs through a kexec into another kernel", cmd_update},
 	{"abort", "", "take back the update under way; all guests go on", cmd_abort},
 	{"timeline", "", "how long each phase of the last update took", cmd_timeline},
+	{"inspect", "[--from kcore|mem|FILE] [--extents] [--scan-limit SIZE]",
+	 "show what a kernel hands to the next: on this host, or in a dump of its memory",
+	 cmd_inspect},
+	{"describe", "FILE", "show the state of a VM that is in a file", cmd_describe},
 	{"kexec",
 	 "--kernel FILE [--initrd FILE] [--cmdline TEXT | --reuse-cmdline]\n"
 	 "           [--load-only] [--force] | --unload",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What is taken from Debian as it is: the kernel's uAPI headers of 7.3 and the cloud kernels that guests boot.
+# What is taken from Debian as it is: the kernel's uAPI headers of 7.3, the cloud kernels that guests boot, and a kernel
+# as new as ours that cannot hand anything over.
 # Sourced, never run.
 
 # uapi_dir: the directory to give to the compiler, or nothing.
@@ -58,4 +59,31 @@ cloud_get_locked() {
     mkdir -p "$HF_CACHE/cloud"
     rm -rf "${HF_CACHE:?}/cloud/$1"
     mv "$tmp" "$HF_CACHE/cloud/$1"
+}
+
+# stock_dir: Debian's own kernel 7.3, which has no KHO: holds vmlinuz, config and release; or nothing.
+stock_dir() {
+    [ ! -f "$HF_CACHE/stock/release" ] || printf '%s/stock' "$HF_CACHE"
+}
+
+stock_get() { [ -n "$(stock_dir)" ] || locked stock stock_get_locked; }
+
+stock_get_locked() {
+    local release version tmp
+    [ -z "$(stock_dir)" ] || return 0
+    debian_conf trixie-backports
+    # The image is in linux-binary-RELEASE, its configuration in linux-base-RELEASE.
+    release=$(APT_CONFIG=$DEBIAN_CONF apt-cache pkgnames linux-binary-7.3. |
+        sed -n 's/^linux-binary-\(.*-cloud-amd64\)$/\1/p' | sort -V | tail -n 1)
+    [ -n "$release" ] || die "Debian's trixie-backports has no linux-binary-7.3.*-cloud-amd64 (any more)"
+    version=$(debian_newest trixie-backports "linux-binary-$release")
+    step "fetching Debian's own kernel $release"
+    tmp=$(new_dir stock)
+    debian_fetch trixie-backports "linux-binary-$release" "$version" "$tmp/deb"
+    debian_fetch trixie-backports "linux-base-$release" "$version" "$tmp/deb"
+    mv "$tmp/deb/usr/lib/modules/$release"/{vmlinuz,config} "$tmp/" || die "Debian's $release lies elsewhere than it did"
+    rm -rf "$tmp/deb"
+    printf '%s\n' "$release" >"$tmp/release"
+    rm -rf "$HF_CACHE/stock"
+    mv "$tmp" "$HF_CACHE/stock"
 }

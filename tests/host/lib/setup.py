@@ -28,6 +28,7 @@ class Setup:
         self.build = Path(os.environ.get("HOLDFAST_BUILD", told["HF_BUILD"]))
         self.kernels = {"7.2": Path(told["HF_KERNEL_72"]), "7.3": Path(told["HF_KERNEL_73"])}
         self.clouds = {n: Path(told[f"HF_CLOUD_{n}"]) for n in ("12", "13") if f"HF_CLOUD_{n}" in told}
+        self.stock = Path(told["HF_STOCK"]) if "HF_STOCK" in told else None
 
     def kernel(self, series):
         """The directory of a host kernel: bzImage, vmlinux, config, release, selftests/."""

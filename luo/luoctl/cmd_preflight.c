@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* luoctl preflight: whether an update can be expected to succeed. luoctl update asks the same. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "luo/luoctl/luoctl.h"
+#include "luo/luoctl/preflight.h"
+
+/* One that has ended is no part of an update; one whose memory waits for a retry is. */
+static bool has_ended(const json_t *vm)
+{
+	const char *phase = doc_string(vm, "phase");
+
+	return !json_is_true(json_object_get(vm, "connected")) &&
+	       !json_is_true(json_object_get(vm, "resume")) &&
+	       (strcmp(phase, "stopped") == 0 || strcmp(phase, "failed") == 0);
+}
+
+/* The VMs that luod knows; *doc keeps their strings. */
+static int load_vms(const struct ctl *ctl, struct preflight_vm **ret, size_t *ret_count,
+		    json_t **doc, struct error *err)
+{
+	struct preflight_vm *vms;
+	json_t *array, *vm;
+	size_t i;
+	int r = api_call(ctl, "GET", "/api/v1/vms", NULL, doc, err);
+
+	if (r < 0)
+		return r;
+	*ret_count = 0;
+	array = json_object_get(*doc, "vms");
+	vms = calloc(json_array_size(array) + 1, sizeof(*vms));
+	if (!vms)
+		return error_set(err, -ENOMEM, "preflight: out of memory");
+	json_array_foreach(array, i, vm)
+	{
+		if (has_ended(vm))
+			continue;
+		vms[(*ret_count)++] = (struct preflight_vm){
+			.id = doc_string(vm, "id"),
+			.pid = (int)doc_integer(vm, "pid"),
+			.preserve = json_is_true(json_object_get(vm, "preserve")),
+			.phase = doc_string(vm, "phase"),
+			.binary = doc_string(vm, "vmm"),
+			.version = doc_string(vm, "version"),
+		};
+	}
+	*ret = vms;
+	return 0;
+}
+
+int ctl_preflight(const struct ctl *ctl, bool need_luod, struct preflight_request *request,
+		  struct report *report, struct error *err)
+{
+	_cleanup_free_ struct preflight_vm *vms = NULL;
+	_cleanup_json_ json_t *doc = NULL;
+	struct error why = ERROR_INIT;
+	int r = 0;
+
+	/* Files of another host: its VMs cannot be asked for. */
+	if (!request->root)
+		r = load_vms(ctl, &vms, &request->vm_count, &doc, &why);
+	if (r < 0 && need_luod) {
+		*err = why;
+		return r;
+	}
+	if (r < 0)
+		report_way_out(report_add(report, SEVERITY_WARNING, "luod-unreachable", "luod",
+					  "%s: no VM was looked at", error_message(&why)),
+			       "start luod, or name its socket with --socket");
+	request->vms = vms;
+	r = preflight_run(request, report, err);
+	request->vms = NULL;
+	request->vm_count = 0;
+	return r;
+}
+
+int cmd_preflight(const struct ctl *ctl, int argc, char **argv)
+{
+	struct preflight_request request = {0};
+	const struct ctl_option options[] = {
+		{"kernel", &request.kernel, NULL},
+		{"initrd", &request.initrd, NULL},
+		{"cmdline", &request.cmdline, NULL},
+		{"running-kernel", &request.running_kernel, NULL},
+		{"root", &request.root, NULL},
+	};
+	_cleanup_report_ struct report report = {0};
+	struct error err = ERROR_INIT;
+	int count;
+
+	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
+		return CTL_USAGE;
+	if (count > 0)
+		return ctl_usage(argv[0], "%s: it takes options only", argv[1]);
+	if (!request.kernel)
+		return ctl_usage(argv[0], "--kernel: name the kernel to go to");
+	if (ctl_preflight(ctl, false, &request, &report, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	if (ctl->json) {
+		_cleanup_json_ json_t *doc = report_to_json(&report);
+
+		ctl_print_json(doc);
+	} else {
+		report_print(&report, stdout);
+	}
+	return report_ok(&report) ? CTL_OK : CTL_FAILED;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HOLDFAST_LUOCTL_PREFLIGHT_H
+#define HOLDFAST_LUOCTL_PREFLIGHT_H
+
+#include "luo/luoctl/luoctl.h"
+#include "luo/preflight/preflight.h"
+
+/*
+ * preflight_run() with the VMs that luod knows; request->vms is filled and emptied here. Where no
+ * luod answers: -ECONNREFUSED if need_luod, else a finding.
+ */
+int ctl_preflight(const struct ctl *ctl, bool need_luod, struct preflight_request *request,
+		  struct report *report, struct error *err);
+
+#endif
