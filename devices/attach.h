@@ -35,6 +35,15 @@ static inline void irq_line_set(const struct irq_line *line, bool level)
 		line->set(line->opaque, level);
 }
 
+/*
+ * A clock in nanoseconds. Where it is called the guest's clock, it never goes back and goes on
+ * through an update as the guest's own clocks do (kvmclock on x86). Any thread.
+ */
+struct device_clock {
+	uint64_t (*now_ns)(void *opaque);
+	void *opaque;
+};
+
 /* The registers a device offers on a bus. size is 1, 2, 4 or 8, offset + size lies inside the
  * region. */
 struct io_ops {
