@@ -173,7 +173,8 @@ void pci_bar_info(const struct pci_device *dev, unsigned int bar, enum pci_bar_k
 		  uint64_t *ret_size);
 
 /* Configuration space, BARs, MSI-X table and PBA: the part of a device's state that every PCI
- * function has; a node of its own inside the device's. Loading maps BARs and programs vectors. */
+ * function has: node "pci" inside the device's, which is open (r). Loading maps BARs and programs
+ * vectors. */
 void pci_device_save(const struct pci_device *dev, struct state_writer *w);
 int pci_device_load(struct pci_device *dev, struct state_reader *r, enum state_mode mode,
 		    struct error *err);
