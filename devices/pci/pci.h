@@ -120,6 +120,8 @@ int pci_device_new(const struct pci_params *params, const struct pci_attach *att
 		   struct pci_device **ret, struct error *err);
 /* Unmaps its BARs (moved() is told) and frees its vectors. Off the bus already. NULL is fine. */
 void pci_device_free(struct pci_device *dev);
+/* The first half of that: BARs are unmapped, no register access is under way, none will come. */
+void pci_device_unplug(struct pci_device *dev);
 const char *pci_device_name(const struct pci_device *dev);
 
 /*

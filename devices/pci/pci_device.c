@@ -57,11 +57,18 @@ int pci_device_new(const struct pci_params *params, const struct pci_attach *att
 	return 0;
 }
 
+void pci_device_unplug(struct pci_device *dev)
+{
+	pthread_mutex_lock(&dev->config_lock);
+	pci_bars_unmap(dev);
+	pthread_mutex_unlock(&dev->config_lock);
+}
+
 void pci_device_free(struct pci_device *dev)
 {
 	if (!dev)
 		return;
-	pci_bars_unmap(dev);
+	pci_device_unplug(dev);
 	pci_intx_set(dev, false);
 	pci_msix_done(dev);
 	pthread_mutex_destroy(&dev->lock);

@@ -5,11 +5,11 @@
  * configuration space and what the queues mean.
  *
  * Threads: all callbacks run on the device's loop, one at a time, except those marked "vCPU": these
- * run on vCPU threads, also while another callback runs, must return at once, and need a mutex for
- * what they share with the rest. So a device has no locks but for its configuration space.
+ * run on vCPU threads, also while another callback runs, must return at once, and share
+ * nothing with the rest but what virtio_config_begin() guards. So a device has no locks of its own.
  *
  *   new -> [config_read | config_write | check_features]* -> activate -> queue_start(q)...
- *       -> queue_ready(q)* [drain -> save -> thaw]* -> reset(-1) -> ... -> free
+ *       -> queue_ready(q)* [drain -> [save] -> thaw]* -> reset(-1) -> ... -> free
  */
 #ifndef HOLDFAST_DEVICES_VIRTIO_VIRTIO_H
 #define HOLDFAST_DEVICES_VIRTIO_VIRTIO_H
@@ -52,8 +52,8 @@ struct virtio_device_ops {
 	unsigned int (*queue_count)(void *dev);
 	uint16_t (*queue_size_max)(void *dev, unsigned int queue);
 	size_t (*config_size)(void *dev); /* 0: no device configuration; at most 256 */
-	/* vCPU. Little-endian bytes; offset + size lies inside config_size(). write may be NULL:
-	 * read-only. */
+	/* vCPU, under virtio_config_begin()'s lock. Little-endian bytes; offset + size lies inside
+	 * config_size(). write may be NULL: read-only. */
 	void (*config_read)(void *dev, size_t offset, void *data, size_t size);
 	void (*config_write)(void *dev, size_t offset, const void *data, size_t size);
 
@@ -90,8 +90,8 @@ struct virtio_device_ops {
 	 * transport, ... Failing sets DEVICE_NEEDS_RESET. */
 	int (*resumed)(void *dev, uint64_t driver_features, struct error *err);
 	/* Device's own state, in a node of its own ("device"). load: parse and check everything,
-	 * state_reader_done(), then apply; see base/state.h. Queues are loaded before it. Main
-	 * thread; loop idle. */
+	 * state_reader_done(), then apply; see base/state.h. Queues are loaded before it
+	 * (virtqueue_loaded_in_flight()). Both may be NULL: the node is empty then. */
 	int (*save)(const void *dev, struct state_writer *w, struct error *err);
 	int (*load)(void *dev, uint32_t version, struct state_reader *r, enum state_mode mode,
 		    struct error *err);
@@ -130,8 +130,12 @@ int virtio_queue_doorbell_fd(struct virtio_pci *v, unsigned int queue, bool watc
  * else through the device's loop. */
 int virtio_queue_interrupt_fd(struct virtio_pci *v, unsigned int queue, struct error *err);
 
-/* Any thread. Configuration changed: generation goes up, interrupt if the driver is ready. */
-void virtio_notify_config(struct virtio_pci *v);
+/*
+ * Any thread. Around a change of what config_read() shows: end() makes the generation go up, so
+ * that a driver which reads a wide field in pieces notices, and interrupts it if it is ready.
+ */
+void virtio_config_begin(struct virtio_pci *v);
+void virtio_config_end(struct virtio_pci *v);
 
 /* ---- For the machine, on the main thread; they run on the device's loop and wait for it. ---- */
 

@@ -80,8 +80,8 @@ size_t virtqueue_chain_read(const struct virtqueue_chain *chain, size_t offset, 
 size_t virtqueue_chain_write(const struct virtqueue_chain *chain, size_t offset, const void *buf,
 			     size_t size);
 
-/* dma: while it is false (bus mastering off) nothing is popped and nothing published; NULL: always
- * true. Borrowed, as memory's opaque. */
+/* dma: while it is false (bus mastering off) nothing is popped, and a buffer that is pushed is
+ * lost: the queue is broken then. NULL: always true. Borrowed, as memory's opaque. */
 int virtqueue_new(const struct guest_memory *memory, const atomic_bool *dma, struct virtqueue **ret,
 		  struct error *err);
 void virtqueue_free(struct virtqueue *vq); /* NULL is fine */
@@ -121,28 +121,29 @@ unsigned int virtqueue_in_flight(const struct virtqueue *vq);
 
 /*
  * Ring positions as vhost has them (VHOST_SET_VRING_BASE; linux/vhost_types.h): split: index of the
- * next available entry; packed: available and used positions with their wrap bits. After
- * set_position() the used position of a split ring is what its used index says: nothing is in
- * flight.
+ * next available entry; packed: available and used positions with their wrap bits. Nothing may be
+ * in flight.
  */
 uint32_t virtqueue_position(const struct virtqueue *vq);
 void virtqueue_set_position(struct virtqueue *vq, uint32_t position);
 
 /*
- * Configuration and positions; a node of its own, "queue@N", written by the transport. Everything
- * pushed is published by then. Loading checks areas against guest RAM as enable() does.
+ * Positions, as properties of the node that is open: the transport's "queue@N". Everything pushed
+ * is published by then. Loading enables the queue with this config, checked as enable() does.
  */
 void virtqueue_save(const struct virtqueue *vq, struct state_writer *w);
-int virtqueue_load(struct virtqueue *vq, struct state_reader *r, enum state_mode mode,
-		   struct error *err);
+void virtqueue_load(struct virtqueue *vq, const struct virtqueue_config *config,
+		    struct state_reader *r, enum state_mode mode);
+/* In-flight buffers that the last load() told of, in STATE_CHECK mode too: a device must find as
+ * many in its own state. */
+unsigned int virtqueue_loaded_in_flight(const struct virtqueue *vq);
 
 /*
  * A buffer in flight, for devices that submit it again after a resume: properties of the node that
- * is open. The device keeps count: as many chains must be loaded as the queue had in flight.
- * Loading checks addresses as pop() does, against the queue's memory; `chain` must have the room.
+ * is open. Loading checks addresses as pop() does; state_reader_done() tells what is wrong.
  */
 void virtqueue_chain_save(const struct virtqueue_chain *chain, struct state_writer *w);
-int virtqueue_chain_load(struct virtqueue *vq, struct virtqueue_chain *chain,
-			 struct state_reader *r);
+void virtqueue_chain_load(struct virtqueue *vq, struct virtqueue_chain *chain,
+			  struct state_reader *r);
 
 #endif

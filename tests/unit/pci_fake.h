@@ -36,7 +36,8 @@ struct fake_bell {
 };
 
 struct fake_machine {
-	uint8_t ram[FAKE_RAM_SIZE];
+	uint8_t ram[FAKE_RAM_SIZE] __attribute__((aligned(4096)));
+	uint64_t ram_used; /* bytes given out by driver_alloc() */
 	struct fake_line line;
 	struct fake_bar bars[FAKE_BARS_MAX];
 	unsigned int bar_count;
