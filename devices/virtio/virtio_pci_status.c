@@ -7,8 +7,7 @@ void vp_needs_reset_locked(struct virtio_pci *v, const char *why)
 {
 	v->status |= VP_NEEDS_RESET;
 	vp_update_dma(v);
-	log_ratelimited(&v->log, LOG_LEVEL_WARNING,
-			"%s: the guest's driver broke the rules, it must reset the device: %s",
+	log_ratelimited(&v->log, LOG_LEVEL_WARNING, "%s: stopped until the guest resets it: %s",
 			v->ops->name, why);
 }
 

@@ -2,6 +2,7 @@
 /* devices/virtio/virtqueue: split and packed rings, direct and indirect, with and without
  * EVENT_IDX; every rule a driver can break. */
 #include <pthread.h>
+#include <sched.h>
 
 #include "devices/virtio/virtqueue.h"
 #include "tests/unit/virtio_driver.h"
