@@ -193,6 +193,7 @@ static int load_queue(struct vp_queue *q, struct state_reader *parent, struct vp
 	if (state_reader_child(parent, name, &r) < 0)
 		return error_set(err, -EINVAL, "state %s: %s: missing", parent->path, name);
 	read_queue_regs(q, &r, image);
+	virtqueue_load_disabled(q->vq);
 	if (!r.code && regs->enabled) {
 		struct virtqueue_config config =
 			vp_queue_config(q->v, regs, image->driver_features);

@@ -235,6 +235,11 @@ void virtqueue_load(struct virtqueue *vq, const struct virtqueue_config *config,
 	vq->broken = broken;
 }
 
+void virtqueue_load_disabled(struct virtqueue *vq)
+{
+	vq->loaded_in_flight = 0;
+}
+
 unsigned int virtqueue_loaded_in_flight(const struct virtqueue *vq)
 {
 	return vq->loaded_in_flight;

@@ -134,6 +134,8 @@ void virtqueue_set_position(struct virtqueue *vq, uint32_t position);
 void virtqueue_save(const struct virtqueue *vq, struct state_writer *w);
 void virtqueue_load(struct virtqueue *vq, const struct virtqueue_config *config,
 		    struct state_reader *r, enum state_mode mode);
+/* Instead, for a queue that is not enabled. */
+void virtqueue_load_disabled(struct virtqueue *vq);
 /* In-flight buffers that the last load() told of, in STATE_CHECK mode too: a device must find as
  * many in its own state. */
 unsigned int virtqueue_loaded_in_flight(const struct virtqueue *vq);
