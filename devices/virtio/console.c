@@ -27,6 +27,7 @@ struct virtio_console {
 	bool no_buffer;	  /* input waits for the driver */
 	bool blocked;	  /* output waits for the backend */
 	bool input_ended; /* none will ever come */
+	bool drained;	  /* what is left of the output is in a state: not ours to write any more */
 	uint64_t dropped;
 	struct log_ratelimit drop_log, error_log;
 };
@@ -250,7 +251,6 @@ static int console_drain(void *dev, uint64_t deadline_ns, struct error *err _unu
 {
 	struct virtio_console *c = dev;
 
-	update_watch(c);
 	while (!flush(c)) {
 		uint64_t now = clock_monotonic_ns();
 		int left = now < deadline_ns ? (int)((deadline_ns - now) / NSEC_PER_MSEC) : 0;
@@ -258,18 +258,26 @@ static int console_drain(void *dev, uint64_t deadline_ns, struct error *err _unu
 		if (left == 0 || chardev_wait_writable(c->backend, left) < 0)
 			break;
 	}
+	c->blocked = false;
+	c->drained = true;
+	update_watch(c);
 	return 0;
 }
 
 static void console_thaw(void *dev)
 {
-	update_watch(dev);
+	struct virtio_console *c = dev;
+
+	c->drained = false;
+	flush(c);
+	update_watch(c);
 }
 
 static int console_resumed(void *dev, uint64_t features _unused_, struct error *err _unused_)
 {
 	struct virtio_console *c = dev;
 
+	c->drained = false;
 	flush(c);
 	update_watch(c);
 	return 0;
@@ -321,7 +329,7 @@ static void console_free(void *dev)
 {
 	struct virtio_console *c = dev;
 
-	if (c->output.data)
+	if (c->output.data && !c->drained)
 		flush(c);
 	chardev_set_client(c->backend, NULL);
 	chardev_free(c->backend);

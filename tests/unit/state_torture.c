@@ -17,7 +17,7 @@ struct target {
 static void copy_property(struct state_writer *w, const char *key, const uint8_t *old, int len,
 			  struct target *t)
 {
-	uint8_t buf[SAVED_MAX / 8] = {0};
+	static uint8_t buf[SAVED_MAX];
 
 	if (t->seen++ != t->index) {
 		state_put_bytes(w, key, old, (size_t)len);
@@ -26,6 +26,7 @@ static void copy_property(struct state_writer *w, const char *key, const uint8_t
 	t->len = len;
 	assert_true((size_t)len < sizeof(buf));
 	memcpy(buf, old, (size_t)len);
+	buf[len] = 0;
 	if (t->damage == DAMAGE_SHORT && len > 0)
 		state_put_bytes(w, key, buf, (size_t)len - 1);
 	else if (t->damage == DAMAGE_LONG)
@@ -98,6 +99,13 @@ static void try_load(const struct state_ops *ops, void *obj, const struct saved 
 	assert_int_equal(device_load(ops, obj, good, STATE_APPLY, NULL), 0);
 }
 
+/* Short ones bit by bit. Long ones are arrays, where 13 meets every bit of an element somewhere;
+ * very long ones are a sample. */
+static unsigned int stride(int len)
+{
+	return len <= 16 ? 1 : MAX_OF(13U, (unsigned int)len / 64 * 8 + 5);
+}
+
 void driver_torture_state(const struct state_ops *ops, void *obj)
 {
 	struct saved good = device_save(ops, obj), bad;
@@ -121,8 +129,7 @@ void driver_torture_state(const struct state_ops *ops, void *obj)
 			try_load(ops, obj, &bad, &good, true);
 			saved_free(&bad);
 		}
-		/* Long ones are arrays: a stride that meets every bit of an element somewhere. */
-		for (t.bit = 0; t.bit<8 * (unsigned int)t.len; t.bit += t.len> 16 ? 13 : 1) {
+		for (t.bit = 0; t.bit < 8 * (unsigned int)t.len; t.bit += stride(t.len)) {
 			t.damage = DAMAGE_BIT;
 			bad = damaged(ops, &good, &t);
 			try_load(ops, obj, &bad, &good, false);
