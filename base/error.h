@@ -20,10 +20,7 @@ struct error {
 };
 
 /* The empty error: `struct error err = ERROR_INIT;` */
-#define ERROR_INIT \
-	{          \
-		0  \
-	}
+#define ERROR_INIT {0}
 
 /*
  * Sets the message and returns code, so that a failure is one line: return error_set(err, -ENOENT,

@@ -25,7 +25,7 @@ static int fill_address(const char *path, struct sockaddr_un *addr, struct error
 static int remove_stale(const char *path, int type, struct error *err)
 {
 	struct stat st;
-	int fd, r;
+	int fd = FD_NONE, r;
 
 	if (lstat(path, &st) < 0)
 		return 0;

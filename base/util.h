@@ -16,8 +16,8 @@
 #define ARRAY_SIZE(a)	 (sizeof(a) / sizeof((a)[0]))
 #define MIN_OF(a, b)	 ((a) < (b) ? (a) : (b))
 #define MAX_OF(a, b)	 ((a) > (b) ? (a) : (b))
-#define ALIGN_UP(x, a)	 (((x) + ((a)-1)) & ~((a)-1))
-#define ALIGN_DOWN(x, a) ((x) & ~((a)-1))
+#define ALIGN_UP(x, a)	 (((x) + ((a) - 1)) & ~((a) - 1))
+#define ALIGN_DOWN(x, a) ((x) & ~((a) - 1))
 #define KIB		 1024ULL
 #define MIB		 (1024ULL * KIB)
 #define GIB		 (1024ULL * MIB)

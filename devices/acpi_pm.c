@@ -98,7 +98,7 @@ static bool write_byte(struct acpi_pm *pm, unsigned int offset, uint8_t value)
 		regs->status &= (uint16_t)~value;
 		break;
 	case ACPI_PM_EVT_OFFSET + 1:
-		regs->status &= (uint16_t) ~(value << 8);
+		regs->status &= (uint16_t)~(value << 8);
 		break;
 	case ACPI_PM_EVT_OFFSET + 2:
 		regs->enable = (uint16_t)((regs->enable & 0xff00) | value) & PM1_EN_MASK;

@@ -211,7 +211,8 @@ static int chardev_alloc(struct loop *loop, const char *path, struct chardev **r
 		c->path = strdup(path);
 	if (!c || !c->path) {
 		free(c);
-		return error_set(err, -ENOMEM, "%s: out of memory", path);
+		error_set(err, -ENOMEM, "%s: out of memory", path);
+		return -ENOMEM;
 	}
 	c->ops = &plain_ops;
 	c->loop = loop;

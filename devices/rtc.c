@@ -110,7 +110,7 @@ static void write_data(struct rtc *rtc, uint8_t value)
 	if (rtc_is_time_register(regs->index))
 		write_time(regs, value, now);
 	else if (regs->index == RTC_A)
-		write_control(regs, value & (uint8_t)~A_UIP, regs->b, now);
+		write_control(regs, value & A_KEPT, regs->b, now);
 	else if (regs->index == RTC_B)
 		write_control(regs, regs->a, value, now);
 	else if (regs->index != RTC_C && regs->index != RTC_D)

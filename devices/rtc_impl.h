@@ -27,7 +27,8 @@ enum {
 };
 
 /* Register A. */
-#define A_UIP	  0x80
+#define A_UIP	  0x80 /* read-only */
+#define A_KEPT	  0x7f
 #define A_DV	  0x70 /* 000 to 010: running; 11x: divider held in reset */
 #define A_DV_LAST 0x20
 #define A_RS	  0x0f

@@ -40,7 +40,7 @@ static void parse_regs(struct state_reader *r, struct rtc_regs *regs)
 	*regs = (struct rtc_regs){
 		.index = (uint8_t)state_get_u32_max(r, "index", RTC_CMOS_SIZE - 1),
 		.nmi_masked = state_get_bool(r, "nmi-masked"),
-		.a = (uint8_t)state_get_u32_max(r, "a", 0x7f),
+		.a = (uint8_t)state_get_u32_max(r, "a", A_KEPT),
 		.b = (uint8_t)state_get_u32_max(r, "b", 0xff),
 		.c = (uint8_t)state_get_u32_max(r, "c", C_FLAGS),
 		.offset_s = (int64_t)state_get_u64(r, "offset-seconds"),

@@ -3,32 +3,42 @@
  * What vmm and luod say to each other: JSON messages on a SOCK_SEQPACKET UNIX socket (base/sock.h).
  * The vmm connects and says hello; from then on luod asks, one request at a time, and the vmm
  * answers. Either side may be restarted: the vmm connects again and says hello again with the phase
- * it is in.
+ * it is in. A new luod that meets a prepared or frozen VM aborts it (the update died with the old
+ * luod), and finishes one that is resumed.
  *
- *   vmm:  {"type":"hello", "id":"web1", "pid":42, "version":"0.1.0", "phase":"running",
- * "preserve":true, "memory":1073741824, "cpus":2, "api-socket":"/run/...", "tsc-khz":2100000,
- * "config":{...}} luod: {"type":"request", "seq":7, "verb":"prepare"}            + session
- * descriptor (outgoing) luod: {"type":"request", "seq":8, "verb":"freeze", "timeout-ms":2000} luod:
- * {"type":"request", "seq":9, "verb":"thaw"}               frozen -> prepared luod:
- * {"type":"request", "seq":9, "verb":"abort"}              prepared or frozen -> running, session
- * given up luod: {"type":"request", "seq":1, "verb":"resume"}             + session descriptor
- * (retrieved) luod: {"type":"request", "seq":2, "verb":"finish"} luod: {"type":"request", "seq":3,
- * "verb":"power-button"} | "shutdown" vmm:  {"type":"reply", "seq":7, "ok":true,
- * "phase":"prepared", "timeline":[...]} vmm:  {"type":"reply", "seq":7, "ok":false,
- * "phase":"running", "error":{"errno":12, "message":"..."}} vmm:  {"type":"event", "event":"phase",
- * "phase":"running"} | {"type":"event","event":"exit","reason":"poweroff"}
+ *   vmm   {"type":"hello", "id":"web1", "pid":42, "version":"0.1.0", "phase":"running",
+ *          "preserve":true, "memory":1073741824, "cpus":2, "api-socket":"/run/...",
+ *          "tsc-khz":2100000, "config":{...}}
+ *   luod  {"type":"request", "seq":7, "verb":"prepare"}      + session descriptor (outgoing)
+ *   luod  {"type":"request", "seq":8, "verb":"freeze", "timeout-ms":2000}
+ *   luod  {"type":"request", "seq":9, "verb":"thaw"}         frozen -> prepared
+ *   luod  {"type":"request", "seq":9, "verb":"abort"}        prepared or frozen -> running, the
+ *                                                            session given up
+ *   luod  {"type":"request", "seq":1, "verb":"resume"}       + session descriptor (retrieved)
+ *   luod  {"type":"request", "seq":2, "verb":"finish"}
+ *   luod  {"type":"request", "seq":3, "verb":"power-button"} | "shutdown"
+ *   vmm   {"type":"reply", "seq":7, "ok":true, "phase":"prepared", "timeline":[...]}
+ *   vmm   {"type":"reply", "seq":7, "ok":false, "phase":"running",
+ *          "error":{"errno":12, "message":"..."}}
+ *   vmm   {"type":"event", "event":"phase", "phase":"running"}
+ *   vmm   {"type":"event", "event":"exit", "reason":"poweroff"}
  *
  * "thaw": frozen -> prepared: the vCPUs run, the files stay preserved, freeze may follow again.
- * Phases by name: "running", "preparing", "prepared", "freezing", "frozen", "waiting" (started with
- * --resume, no session yet), "loaded", "resumed" (runs, not finished), and "failed".
+ * "abort" of a VM that is running already succeeds and changes nothing. Requests are answered in
+ * order; one that comes while another is under way waits in the socket. A reply to "resume" comes
+ * when the guest runs ("resumed").
+ *
+ * In a hello "id", "pid" and "phase" are required. Both sides refuse unknown keys.
  */
 #ifndef HOLDFAST_LUO_AGENT_H
 #define HOLDFAST_LUO_AGENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "luo/timeline.h"
 
 #define AGENT_SOCKET "/run/holdfast/luod.sock"
 
@@ -48,14 +58,92 @@ const char *agent_verb_name(enum agent_verb verb);
 /* -EINVAL: no such verb. */
 int agent_verb_parse(const char *name, enum agent_verb *ret);
 
-/* Checked views of messages; strings are borrowed from the document. */
+/* Where a vmm stands, as it says itself. */
+enum agent_phase {
+	AGENT_PHASE_RUNNING,
+	AGENT_PHASE_PREPARING,
+	AGENT_PHASE_PREPARED,
+	AGENT_PHASE_FREEZING,
+	AGENT_PHASE_FROZEN,
+	AGENT_PHASE_WAITING, /* started with --resume, no session yet */
+	AGENT_PHASE_LOADED,
+	AGENT_PHASE_RESUMED, /* runs, not finished */
+	AGENT_PHASE_FAILED,
+	AGENT_PHASE_MAX,
+};
+
+const char *agent_phase_name(enum agent_phase phase);
+/* -EINVAL: no such phase. */
+int agent_phase_parse(const char *name, enum agent_phase *ret);
+
+enum agent_message_type {
+	AGENT_HELLO,
+	AGENT_REQUEST,
+	AGENT_REPLY,
+	AGENT_EVENT,
+};
+
+/*
+ * Checked views of messages. Strings and documents in them are borrowed: from the message when
+ * read, from the caller when built. *_to_json() give a new reference, NULL when out of memory;
+ * *_from_json() name everything that is wrong at once and leave *ret alone then (-EBADMSG).
+ */
+struct agent_hello {
+	const char *id;	     /* 1 to LUO_VM_ID_MAX bytes; see agent_id_is_valid() */
+	uint32_t pid;	     /* of the vmm */
+	const char *version; /* "" when not told */
+	enum agent_phase phase;
+	bool preserve;		/* may be taken through an update */
+	uint64_t memory;	/* bytes, 0 when not told (waiting) */
+	uint32_t cpus;		/* 0 when not told */
+	const char *api_socket; /* "" for none */
+	uint64_t tsc_khz;	/* 0 when not told */
+	json_t *config;		/* NULL when not told */
+};
+
 struct agent_request {
 	uint32_t seq;
 	enum agent_verb verb;
 	uint32_t timeout_ms; /* 0: none given */
 };
 
+struct agent_reply {
+	uint32_t seq;
+	bool ok;
+	enum agent_phase phase;
+	int code;	     /* negative errno, 0 when ok */
+	const char *message; /* for the user, "" when ok */
+	bool has_timeline;
+	struct timeline timeline;
+};
+
+enum agent_event_kind {
+	AGENT_EVENT_PHASE,
+	AGENT_EVENT_EXIT,
+};
+
+struct agent_event {
+	enum agent_event_kind kind;
+	enum agent_phase phase; /* of "phase" */
+	const char *reason; /* of "exit": "poweroff", "reboot", "killed" ...; at most 63 bytes */
+};
+
+/* Letters, digits, '-', '_', '.'; starts with a letter or digit; at most LUO_VM_ID_MAX bytes. */
+bool agent_id_is_valid(const char *id);
+
+/* What kind of message it is; -EBADMSG for none of them. */
+int agent_message_type(const json_t *message, enum agent_message_type *ret, struct error *err);
+
+json_t *agent_hello_to_json(const struct agent_hello *hello);
+int agent_hello_from_json(json_t *message, struct agent_hello *ret, struct error *err);
+
 json_t *agent_request_to_json(const struct agent_request *request);
 int agent_request_from_json(json_t *message, struct agent_request *ret, struct error *err);
+
+json_t *agent_reply_to_json(const struct agent_reply *reply);
+int agent_reply_from_json(json_t *message, struct agent_reply *ret, struct error *err);
+
+json_t *agent_event_to_json(const struct agent_event *event);
+int agent_event_from_json(json_t *message, struct agent_event *ret, struct error *err);
 
 #endif

@@ -34,13 +34,18 @@ struct timeline {
 };
 
 const char *timeline_phase_name(enum timeline_phase phase);
+/* -EINVAL: no such phase. */
+int timeline_phase_parse(const char *name, enum timeline_phase *ret);
 void timeline_begin(struct timeline *t, enum timeline_phase phase);
 void timeline_end(struct timeline *t, enum timeline_phase phase);
 /* New reference; phases that have not begun are left out. */
 json_t *timeline_to_json(const struct timeline *t);
-/* Refuses unknown phases, stamps that do not fit in 63 bits and an end before its begin. */
+/* "end" is left out of a phase that has not ended. Refuses unknown or repeated phases, stamps that
+ * do not fit in 63 bits and an end before its begin. */
 int timeline_from_json(const json_t *json, struct timeline *ret, struct error *err);
 /* Takes from `from` every phase that it has. */
 void timeline_merge(struct timeline *t, const struct timeline *from);
+/* How long the guest stood still, in TSC ticks: begin of freeze to end of run. 0: not known. */
+uint64_t timeline_blackout_tsc(const struct timeline *t);
 
 #endif

@@ -22,12 +22,12 @@
 
 struct guest_memory_region {
 	uint64_t gpa;
-	uint64_t size;
-	void *hva;
-	int fd; /* owned by the guest memory */
+	uint64_t size; /* bytes */
+	void *hva;     /* aligned to 2 MiB */
+	int fd;	       /* owned by the guest memory */
 };
 
-/* Regions by guest address; layout depends on size alone, on every version. */
+/* Regions by guest address; the layout depends on size alone, on every version. */
 struct guest_memory_layout {
 	unsigned int count;
 	struct {
@@ -45,8 +45,9 @@ int guest_memory_layout(uint64_t size, struct guest_memory_layout *ret, struct e
 int guest_ram_create(uint64_t size, struct guest_ram **ret, struct error *err);
 
 /*
- * RAM from preserved memfds, one per region in order; takes the descriptors only on success.
- * Refuses a memfd of the wrong size and one that came back sealed against writing.
+ * RAM from preserved memfds, one per region in order; takes the descriptors only on success (they
+ * are FD_NONE then). -EINVAL: wrong number or size; -EPERM: one came back sealed against writing;
+ * -EBADF: not a memfd.
  */
 int guest_ram_adopt(uint64_t size, int *fds, unsigned int count, struct guest_ram **ret,
 		    struct error *err);
@@ -57,13 +58,18 @@ uint64_t guest_ram_size(const struct guest_ram *ram);
 unsigned int guest_ram_region_count(const struct guest_ram *ram);
 const struct guest_memory_region *guest_ram_region(const struct guest_ram *ram, unsigned int index);
 
-/* The one function that turns a guest address into a pointer; see struct guest_memory. */
+/*
+ * The one function that turns a guest address into a pointer; see struct guest_memory. A piece is
+ * all RAM below the hole or all above it: regions that touch are mapped side by side, so that a
+ * buffer across the border of two memfds is as good as any other. Any thread.
+ */
 void *guest_ram_ptr(const struct guest_ram *ram, uint64_t gpa, uint64_t len);
 
 /* What devices are given. */
 struct guest_memory guest_ram_view(struct guest_ram *ram);
 
-/* Copies with bounds check. -EFAULT: not all of it is RAM. */
+/* Copies with bounds check. -EFAULT: not all of it is RAM, nothing was copied. len 0 is 0. Any
+ * thread. */
 int guest_ram_write(const struct guest_ram *ram, uint64_t gpa, const void *data, uint64_t len);
 int guest_ram_read(const struct guest_ram *ram, uint64_t gpa, void *data, uint64_t len);
 

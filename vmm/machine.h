@@ -18,14 +18,16 @@
 struct machine;
 
 enum machine_event {
-	MACHINE_EVENT_POWEROFF, /* the guest switched itself off */
+	MACHINE_EVENT_POWEROFF, /* the guest switched itself off, or Ctrl-A x on its console */
 	MACHINE_EVENT_RESET,	/* the guest asked for a reset, or a triple fault happened */
 	MACHINE_EVENT_CRASHED, /* KVM cannot run a vCPU any more; err says why. vCPUs are stopped */
-	MACHINE_EVENT_ALL_VCPUS_RAN, /* every vCPU came out of its first KVM_RUN since
-					machine_start() */
+	MACHINE_EVENT_ALL_VCPUS_RAN, /* since machine_start() every vCPU was in the guest and came
+					out of it, or was found waiting to be woken (halted, or an
+					AP not yet started); vmm/vcpu.h tells how that is seen */
 };
 
-/* On the loop's thread. err is for MACHINE_EVENT_CRASHED, else NULL. */
+/* On the loop's thread, one at a time: the machine may be freed in it. err is for
+ * MACHINE_EVENT_CRASHED, else NULL. */
 typedef void machine_event_fn(void *opaque, enum machine_event event, const struct error *err);
 
 /*
@@ -40,11 +42,19 @@ void machine_free(struct machine *machine); /* stops vCPUs; NULL is fine */
 /* Cold boot: loads kernel, initramfs, tables; sets vCPU 0 to the kernel's entry. */
 int machine_boot(struct machine *machine, struct error *err);
 
-/* Everything in `blob` into the machine: see state_load_objects(). STATE_CHECK changes nothing. */
+/* Nodes of a state that are not the machine's: vmm/update/ writes and reads them. */
+#define MACHINE_STATE_OTHERS "config", "timeline"
+
+/*
+ * Everything in `blob` into a machine that was built and never ran: see state_load_objects().
+ * STATE_CHECK changes nothing. After a failed STATE_APPLY the machine is good for nothing but
+ * machine_free(); the blob is good for another try.
+ */
 int machine_load(struct machine *machine, const struct state_blob *blob, enum state_mode mode,
 		 struct error *err);
 
-/* All objects of the machine, vCPUs paused. Does not grow with guest RAM. */
+/* All objects of the machine, vCPUs paused. Does not grow with guest RAM, has no effect on the
+ * guest. */
 int machine_save(struct machine *machine, struct state_writer *w, struct error *err);
 
 /* Upper bound of what machine_save() writes, known before anything is paused. Bytes. */
@@ -59,7 +69,8 @@ int machine_start(struct machine *machine, struct error *err);
 
 /*
  * Stops all vCPUs: each has left KVM_RUN with its I/O completed when this returns 0. -ETIMEDOUT:
- * one did not stop within timeout_ms; all run on.
+ * one did not stop within timeout_ms; all run on. Then devices hand over what they have, for what
+ * is left of timeout_ms; what a backend does not take is part of the state.
  */
 int machine_pause(struct machine *machine, unsigned int timeout_ms, struct error *err);
 bool machine_is_running(const struct machine *machine);
@@ -75,6 +86,7 @@ void machine_power_button(struct machine *machine);
 
 struct guest_ram *machine_ram(struct machine *machine); /* borrowed */
 const struct vm_config *machine_config(const struct machine *machine);
-uint32_t machine_tsc_khz(const struct machine *machine);
+uint32_t machine_tsc_khz(const struct machine *machine);    /* of this host */
+const char *machine_console(const struct machine *machine); /* "stdio", "/dev/pts/7", a path */
 
 #endif

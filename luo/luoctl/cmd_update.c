@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* luoctl update and abort */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "luo/luoctl/luoctl.h"
+
+struct update_options {
+	const char *kernel, *initrd, *cmdline, *freeze_timeout, *prepare_timeout;
+	bool reuse_cmdline, dry_run, no_wait;
+};
+
+/* luod has another working folder than this shell: it is told whole paths. */
+static int set_file(json_t *body, const char *key, const char *path, struct error *err)
+{
+	_cleanup_free_ char *absolute = NULL;
+
+	if (!path)
+		return 0;
+	absolute = realpath(path, NULL);
+	if (!absolute)
+		return error_sys(err, -errno, "--%s %s", key, path);
+	json_object_set_new(body, key, json_string(absolute));
+	return 0;
+}
+
+static int set_number(json_t *body, const char *key, const char *text, struct error *err)
+{
+	unsigned long value;
+	char *end;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || *end || end == text || text[0] == '-' || value == 0)
+		return error_set(err, -EINVAL, "%s: %s is not a number of milliseconds", key, text);
+	json_object_set_new(body, key, json_integer((json_int_t)value));
+	return 0;
+}
+
+static int make_body(const struct update_options *o, json_t *body, struct error *err)
+{
+	int r = set_file(body, "kernel", o->kernel, err);
+
+	if (r == 0)
+		r = set_file(body, "initrd", o->initrd, err);
+	if (r == 0)
+		r = set_number(body, "freeze-timeout-ms", o->freeze_timeout, err);
+	if (r == 0)
+		r = set_number(body, "prepare-timeout-ms", o->prepare_timeout, err);
+	if (o->cmdline)
+		json_object_set_new(body, "cmdline", json_string(o->cmdline));
+	else
+		json_object_set_new(body, "reuse-cmdline", json_true());
+	if (o->dry_run)
+		json_object_set_new(body, "dry-run", json_true());
+	return r;
+}
+
+/* A line for each change of the update or of one of its VMs. */
+static void print_progress(const json_t *doc, char *shown, size_t size)
+{
+	char now[4096];
+	size_t used, i;
+	json_t *vm;
+
+	used = (size_t)snprintf(now, sizeof(now), "%s", doc_string(doc, "state"));
+	json_array_foreach(json_object_get(doc, "vms"), i, vm)
+	{
+		if (used < sizeof(now))
+			used += (size_t)snprintf(now + used, sizeof(now) - used, "%s%s %s",
+						 i ? ", " : ": ", doc_string(vm, "id"),
+						 doc_string(vm, "phase"));
+	}
+	if (strcmp(now, shown) == 0)
+		return;
+	printf("%s\n", now);
+	fflush(stdout);
+	snprintf(shown, size, "%s", now);
+}
+
+static int report_end(const struct ctl *ctl, const char *command, const json_t *doc)
+{
+	const char *state = doc_string(doc, "state");
+	json_t *vm;
+	size_t i;
+
+	if (ctl->json)
+		ctl_print_json(doc);
+	if (strcmp(state, "done") == 0)
+		return CTL_OK;
+	if (strcmp(state, "checked") == 0) {
+		if (!ctl->json)
+			printf("nothing is in the way; everything was taken back\n");
+		return CTL_OK;
+	}
+	fprintf(stderr, "luoctl %s: %s: %s\n", command, state, doc_string(doc, "why"));
+	json_array_foreach(json_object_get(doc, "vms"), i, vm)
+	{
+		if (doc_string(vm, "why")[0] &&
+		    strcmp(doc_string(vm, "why"), doc_string(doc, "why")) != 0)
+			fprintf(stderr, "  %s\n", doc_string(vm, "why"));
+	}
+	return strcmp(state, "partial") == 0 ? CTL_PARTIAL : CTL_FAILED;
+}
+
+static int follow(const struct ctl *ctl, const char *command, json_t **doc)
+{
+	char shown[4096] = "", path[256], id[64];
+	struct error err = ERROR_INIT;
+
+	snprintf(id, sizeof(id), "%s", doc_string(*doc, "id"));
+	for (;;) {
+		if (!ctl->json)
+			print_progress(*doc, shown, sizeof(shown));
+		if (json_is_true(json_object_get(*doc, "ended")))
+			return report_end(ctl, command, *doc);
+		snprintf(path, sizeof(path), "/api/v1/updates/%s?wait=%lld", id,
+			 doc_integer(*doc, "revision"));
+		json_decref(*doc);
+		if (api_call(ctl, "GET", path, NULL, doc, &err) < 0)
+			return ctl_fail(command, &err);
+	}
+}
+
+int cmd_update(const struct ctl *ctl, int argc, char **argv)
+{
+	struct update_options o = {0};
+	const struct ctl_option options[] = {
+		{"kernel", &o.kernel, NULL},
+		{"initrd", &o.initrd, NULL},
+		{"cmdline", &o.cmdline, NULL},
+		{"reuse-cmdline", NULL, &o.reuse_cmdline},
+		{"freeze-timeout", &o.freeze_timeout, NULL},
+		{"prepare-timeout", &o.prepare_timeout, NULL},
+		{"dry-run", NULL, &o.dry_run},
+		{"no-wait", NULL, &o.no_wait},
+	};
+	_cleanup_json_ json_t *body = json_object();
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	int count;
+
+	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
+		return CTL_USAGE;
+	if (count > 0)
+		return ctl_usage(argv[0], "%s: it takes options only", argv[1]);
+	if (!o.kernel)
+		return ctl_usage(argv[0], "--kernel: name the kernel to go to");
+	if (o.cmdline && o.reuse_cmdline)
+		return ctl_usage(argv[0], "--cmdline and --reuse-cmdline exclude each other");
+	if (make_body(&o, body, &err) < 0 ||
+	    api_call(ctl, "POST", "/api/v1/updates", body, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	if (!o.no_wait)
+		return follow(ctl, argv[0], &doc);
+	if (ctl->json)
+		ctl_print_json(doc);
+	else
+		printf("update %s\n", doc_string(doc, "id"));
+	return CTL_OK;
+}
+
+int cmd_abort(const struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_json_ json_t *health = NULL;
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	const char *id;
+	char path[256];
+	int status;
+
+	if (argc > 1)
+		return ctl_usage(argv[0], "%s: it takes no argument", argv[1]);
+	if (api_call(ctl, "GET", "/healthz", NULL, &health, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	id = doc_string(json_object_get(health, "update"), "id");
+	if (!id[0] || json_is_true(json_object_get(json_object_get(health, "update"), "ended"))) {
+		error_set(&err, -EALREADY, "no update is under way");
+		return ctl_fail(argv[0], &err);
+	}
+	snprintf(path, sizeof(path), "/api/v1/updates/%s", id);
+	if (api_call(ctl, "DELETE", path, NULL, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	/* It ends when the step under way has come back and all is undone. */
+	while (!json_is_true(json_object_get(doc, "ended"))) {
+		snprintf(path, sizeof(path), "/api/v1/updates/%s?wait=%lld", id,
+			 doc_integer(doc, "revision"));
+		json_decref(doc);
+		if (api_call(ctl, "GET", path, NULL, &doc, &err) < 0)
+			return ctl_fail(argv[0], &err);
+	}
+	status = strcmp(doc_string(doc, "state"), "aborted") == 0 ? CTL_OK : CTL_FAILED;
+	if (ctl->json)
+		ctl_print_json(doc);
+	else
+		printf("update %s: %s\n", id, doc_string(doc, "state"));
+	return status;
+}

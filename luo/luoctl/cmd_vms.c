@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* luoctl list, start, stop, resume, forget */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "luo/agent.h"
+#include "luo/luoctl/luoctl.h"
+
+static void print_vms(json_t *vms)
+{
+	static const char *const titles[] = {"ID", "PHASE", "PID", "CPUS", "MEMORY", "NOTE"};
+	struct table table;
+	json_t *vm;
+	size_t i;
+
+	table_init(&table, titles, ARRAY_SIZE(titles));
+	json_array_foreach(vms, i, vm)
+	{
+		table_cell(&table, "%s", doc_string(vm, "id"));
+		table_cell(&table, "%s", doc_string(vm, "phase"));
+		table_cell(&table, "%lld", doc_integer(vm, "pid"));
+		table_cell(&table, "%lld", doc_integer(vm, "cpus"));
+		table_cell(&table, "%lldM", doc_integer(vm, "memory") >> 20);
+		table_cell(&table, "%s",
+			   doc_string(vm, "why")[0] ? doc_string(vm, "why")
+			   : json_is_true(json_object_get(vm, "preserve"))
+				   ? ""
+				   : "not preserved on update");
+	}
+	table_print(&table);
+	table_done(&table);
+}
+
+int cmd_list(const struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+
+	if (argc > 1)
+		return ctl_usage(argv[0], "%s: it takes no argument", argv[1]);
+	if (api_call(ctl, "GET", "/api/v1/vms", NULL, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	if (ctl->json)
+		ctl_print_json(doc);
+	else
+		print_vms(json_object_get(doc, "vms"));
+	return CTL_OK;
+}
+
+/* Waits until the VM is more than started; returns an exit status. */
+static int wait_for_start(const struct ctl *ctl, const char *command, const char *id, json_t **doc)
+{
+	struct error err = ERROR_INIT;
+	char path[256];
+
+	while (strcmp(doc_string(*doc, "phase"), "starting") == 0) {
+		snprintf(path, sizeof(path), "/api/v1/vms/%s?wait=%lld", id,
+			 doc_integer(*doc, "revision"));
+		json_decref(*doc);
+		if (api_call(ctl, "GET", path, NULL, doc, &err) < 0)
+			return ctl_fail(command, &err);
+	}
+	if (strcmp(doc_string(*doc, "phase"), "failed") == 0 ||
+	    strcmp(doc_string(*doc, "phase"), "stopped") == 0) {
+		error_set(&err, -EIO, "vm %s: %s: %s", id, doc_string(*doc, "phase"),
+			  doc_string(*doc, "why"));
+		return ctl_fail(command, &err);
+	}
+	return CTL_OK;
+}
+
+int cmd_start(const struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_json_ json_t *config = NULL;
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	int status;
+
+	if (argc != 2 || argv[1][0] == '-')
+		return ctl_usage(argv[0], "name one file with the VM's configuration");
+	if (json_load_path(argv[1], &config, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	if (api_call(ctl, "POST", "/api/v1/vms", config, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	status = wait_for_start(ctl, argv[0], doc_string(config, "id"), &doc);
+	if (status != CTL_OK)
+		return status;
+	if (ctl->json)
+		ctl_print_json(doc);
+	else
+		printf("%s: %s (pid %lld)\n", doc_string(doc, "id"), doc_string(doc, "phase"),
+		       doc_integer(doc, "pid"));
+	return CTL_OK;
+}
+
+static int check_id(const char *command, int count, char **argv)
+{
+	if (count != 1 || !agent_id_is_valid(argv[1]))
+		return ctl_usage(command, "name one VM");
+	return CTL_OK;
+}
+
+int cmd_stop(const struct ctl *ctl, int argc, char **argv)
+{
+	bool force = false;
+	const struct ctl_option options[] = {{"force", NULL, &force}};
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	char path[256];
+	int count;
+
+	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
+		return CTL_USAGE;
+	if (check_id(argv[0], count, argv) != CTL_OK)
+		return CTL_USAGE;
+	snprintf(path, sizeof(path), "/api/v1/vms/%s/%s", argv[1],
+		 force ? "shutdown" : "power-button");
+	if (api_call(ctl, "PUT", path, NULL, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	if (!ctl->json)
+		printf("%s: %s\n", argv[1], force ? "is shut down" : "power button pressed");
+	return CTL_OK;
+}
+
+int cmd_resume(const struct ctl *ctl, int argc, char **argv)
+{
+	const char *binary = NULL;
+	const struct ctl_option options[] = {{"vmm", &binary, NULL}};
+	_cleanup_json_ json_t *body = json_object();
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	char path[256];
+	int count;
+
+	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
+		return CTL_USAGE;
+	if (check_id(argv[0], count, argv) != CTL_OK)
+		return CTL_USAGE;
+	if (binary) {
+		_cleanup_free_ char *absolute = realpath(binary, NULL);
+
+		if (!absolute) {
+			error_sys(&err, -errno, "%s", binary);
+			return ctl_fail(argv[0], &err);
+		}
+		json_object_set_new(body, "vmm", json_string(absolute));
+	}
+	snprintf(path, sizeof(path), "/api/v1/vms/%s/resume", argv[1]);
+	if (api_call(ctl, "PUT", path, body, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	if (ctl->json)
+		ctl_print_json(doc);
+	else
+		printf("%s: being taken up; see luoctl list\n", argv[1]);
+	return CTL_OK;
+}
+
+int cmd_forget(const struct ctl *ctl, int argc, char **argv)
+{
+	bool discard = false;
+	const struct ctl_option options[] = {{"discard", NULL, &discard}};
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	char path[256];
+	int count;
+
+	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
+		return CTL_USAGE;
+	if (check_id(argv[0], count, argv) != CTL_OK)
+		return CTL_USAGE;
+	snprintf(path, sizeof(path), "/api/v1/vms/%s%s", argv[1], discard ? "?discard=true" : "");
+	if (api_call(ctl, "DELETE", path, NULL, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	return CTL_OK;
+}

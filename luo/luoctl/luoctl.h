@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the sub-commands of luoctl share. One file each; main.c has the table. */
+#ifndef HOLDFAST_LUOCTL_LUOCTL_H
+#define HOLDFAST_LUOCTL_LUOCTL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/util.h"
+
+static inline void json_dropp(json_t **doc)
+{
+	json_decref(*doc);
+}
+
+/* A document that this scope owns. */
+#define _cleanup_json_ _cleanup_(json_dropp)
+
+/* Exit statuses; luoctl(1) describes them. */
+enum {
+	CTL_OK = 0,
+	CTL_FAILED = 1,	     /* refused, or did not come to a good end */
+	CTL_USAGE = 2,	     /* the command line is wrong */
+	CTL_UNREACHABLE = 3, /* no luod answers */
+	CTL_PARTIAL = 4,     /* an update after which not every VM goes on */
+};
+
+struct ctl {
+	const char *socket; /* of luod's HTTP API */
+	bool json;	    /* for scripts: documents instead of tables */
+};
+
+struct ctl_command {
+	const char *name;
+	const char *arguments; /* for the usage line */
+	const char *summary;
+	/* argv[0] is the command's name; global options are gone from it. Returns an exit status.
+	 */
+	int (*run)(const struct ctl *ctl, int argc, char **argv);
+};
+
+int cmd_abort(const struct ctl *ctl, int argc, char **argv);
+int cmd_forget(const struct ctl *ctl, int argc, char **argv);
+int cmd_kexec(const struct ctl *ctl, int argc, char **argv);
+int cmd_list(const struct ctl *ctl, int argc, char **argv);
+int cmd_resume(const struct ctl *ctl, int argc, char **argv);
+int cmd_start(const struct ctl *ctl, int argc, char **argv);
+int cmd_status(const struct ctl *ctl, int argc, char **argv);
+int cmd_stop(const struct ctl *ctl, int argc, char **argv);
+int cmd_timeline(const struct ctl *ctl, int argc, char **argv);
+int cmd_update(const struct ctl *ctl, int argc, char **argv);
+
+/*
+ * One call of the API. body is borrowed, NULL for none. *ret is a new reference, NULL when the
+ * answer has no body. -ECONNREFUSED: no luod answers. Else the problem's own words and code
+ * -EREMOTEIO.
+ */
+int api_call(const struct ctl *ctl, const char *method, const char *path, json_t *body,
+	     json_t **ret, struct error *err);
+
+/* Prints the message and gives the exit status that goes with it. */
+int ctl_fail(const char *command, const struct error *err);
+/* Prints what is wrong with the command line. */
+int ctl_usage(const char *command, const char *fmt, ...) _printf_(2, 3);
+void ctl_print_json(const json_t *doc);
+
+/* "" when absent. */
+const char *doc_string(const json_t *doc, const char *key);
+long long doc_integer(const json_t *doc, const char *key);
+
+/*
+ * Options of a command: "--name VALUE" or "--name" for a flag, in any order, then its arguments.
+ * text[] and flags[] get what is given; positional arguments are moved to the front of argv + 1 and
+ * counted in *ret_count. Prints what is wrong and returns -EINVAL.
+ */
+struct ctl_option {
+	const char *name;
+	const char **text; /* NULL: a flag */
+	bool *flag;
+};
+
+int ctl_options(int argc, char **argv, const struct ctl_option *options, unsigned int count,
+		int *ret_count);
+
+/* Text in columns, as wide as they must be. */
+#define TABLE_COLUMNS_MAX 12
+
+struct table {
+	unsigned int columns;
+	unsigned int count;
+	char **cells; /* count of them, row by row; owned */
+};
+
+void table_init(struct table *table, const char *const *titles, unsigned int columns);
+/* Fills the next cell; "" shows as "-". */
+void table_cell(struct table *table, const char *fmt, ...) _printf_(2, 3);
+void table_print(const struct table *table);
+void table_done(struct table *table);
+
+#endif

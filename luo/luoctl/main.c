@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* luoctl(1): the table of sub-commands. */
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "base/version.h"
+#include "luo/luoctl/luoctl.h"
+
+#define API_SOCKET "/run/holdfast/api.sock"
+
+static const struct ctl_command commands[] = {
+	{"status", "", "luod, the host, and the update under way", cmd_status},
+	{"list", "", "the VMs of this host", cmd_list},
+	{"start", "FILE", "start the VM that the JSON file describes", cmd_start},
+	{"stop", "[--force] ID", "press a VM's power button, or end it at once", cmd_stop},
+	{"resume", "[--vmm PATH] ID", "take up again a VM whose resume failed", cmd_resume},
+	{"forget", "[--discard] ID", "drop a VM that ended; with --discard also preserved memory",
+	 cmd_forget},
+	{"update",
+	 "--kernel FILE [--initrd FILE] [--cmdline TEXT | --reuse-cmdline]\n"
+	 "           [--freeze-timeout MS] [--prepare-timeout MS] [--dry-run] [--no-wait]",
+	 "take all VMs through a kexec into another kernel", cmd_update},
+	{"abort", "", "take back the update under way; all guests go on", cmd_abort},
+	{"timeline", "", "how long each phase of the last update took", cmd_timeline},
+	{"kexec",
+	 "--kernel FILE [--initrd FILE] [--cmdline TEXT | --reuse-cmdline]\n"
+	 "           [--load-only] [--force] | --unload",
+	 "kexec without luod, for VMs that hold their own sessions", cmd_kexec},
+};
+
+static void print_help(void)
+{
+	printf("Usage: luoctl [--socket PATH] [--json] COMMAND ...\n"
+	       "Take the virtual machines of this host through updates of its kernel.\n\n");
+	for (unsigned int i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %s%s%s\n      %s\n", commands[i].name,
+		       commands[i].arguments[0] ? " " : "", commands[i].arguments,
+		       commands[i].summary);
+	printf("\n  --socket PATH  luod's API socket (" API_SOCKET ")\n"
+	       "  --json         documents for scripts instead of tables\n"
+	       "  --help         print this text\n"
+	       "  --version      print the version\n\n"
+	       "\"luoctl vm COMMAND\" is the same as \"luoctl COMMAND\".\n"
+	       "Exit status: 0 done, 1 refused or failed, 2 usage, 3 no luod, 4 not every VM goes"
+	       " on.\n");
+}
+
+/*
+ * Global options may stand anywhere, before and after the command; they are taken out of argv.
+ * Returns an exit status, or -1 to go on.
+ */
+static int take_global(int *argc, char **argv, struct ctl *ctl)
+{
+	int kept = 1;
+
+	for (int i = 1; i < *argc; i++) {
+		if (strcmp(argv[i], "--json") == 0) {
+			ctl->json = true;
+		} else if (strcmp(argv[i], "--socket") == 0) {
+			if (i + 1 == *argc)
+				return ctl_usage("--socket", "its path is missing");
+			ctl->socket = argv[++i];
+		} else if (strncmp(argv[i], "--socket=", 9) == 0) {
+			ctl->socket = argv[i] + 9;
+		} else if (strcmp(argv[i], "--help") == 0) {
+			print_help();
+			return CTL_OK;
+		} else if (strcmp(argv[i], "--version") == 0) {
+			puts("luoctl " HOLDFAST_VERSION);
+			return CTL_OK;
+		} else {
+			argv[kept++] = argv[i];
+		}
+	}
+	*argc = kept;
+	argv[kept] = NULL;
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl ctl = {.socket = API_SOCKET};
+	int status = take_global(&argc, argv, &ctl);
+
+	if (status >= 0)
+		return status;
+	if (argc > 1 && strcmp(argv[1], "vm") == 0) {
+		argv++;
+		argc--;
+	}
+	if (argc < 2) {
+		print_help();
+		return CTL_USAGE;
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		curl_global_init(CURL_GLOBAL_NOTHING);
+		status = commands[i].run(&ctl, argc - 1, argv + 1);
+		curl_global_cleanup();
+		return status;
+	}
+	return ctl_usage(argv[1], "no such command");
+}

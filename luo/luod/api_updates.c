@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /api/v1/updates, /api/v1/timeline and /healthz */
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/json.h"
+#include "base/version.h"
+#include "luo/client.h"
+#include "luo/luod/api.h"
+#include "luo/luod/update.h"
+#include "luo/luod/view.h"
+
+#define TIMEOUT_MAX_MS 3600000U
+
+static int answer_update(struct luod *luod, unsigned int status, struct http_response *response,
+			 struct error *err)
+{
+	response->status = status;
+	response->body = update_view(&luod->registry);
+	if (!response->body)
+		return error_set(err, -ENOMEM, "out of memory");
+	json_object_set_new(response->body, "revision", json_integer((json_int_t)luod->revision));
+	return 0;
+}
+
+static int read_config(json_t *body, struct update_config *config, struct error *err)
+{
+	struct problems problems = {0};
+	struct json_reader r;
+
+	json_reader_init(&r, body, "", &problems);
+	snprintf(config->kernel, sizeof(config->kernel), "%s",
+		 json_get_string(&r, "kernel", "", sizeof(config->kernel)));
+	snprintf(config->initrd, sizeof(config->initrd), "%s",
+		 json_get_string(&r, "initrd", "", sizeof(config->initrd)));
+	snprintf(config->cmdline, sizeof(config->cmdline), "%s",
+		 json_get_string(&r, "cmdline", "", sizeof(config->cmdline)));
+	config->reuse_cmdline = json_get_bool(&r, "reuse-cmdline", false);
+	config->dry_run = json_get_bool(&r, "dry-run", false);
+	config->freeze_timeout_ms = (unsigned int)json_get_u64(
+		&r, "freeze-timeout-ms", UPDATE_FREEZE_TIMEOUT_MS, 1, TIMEOUT_MAX_MS);
+	config->prepare_timeout_ms = (unsigned int)json_get_u64(
+		&r, "prepare-timeout-ms", UPDATE_PREPARE_TIMEOUT_MS, 1, TIMEOUT_MAX_MS);
+	json_reader_end(&r);
+	if (config->kernel[0] != '/')
+		problem_add(&problems, "kernel: must be an absolute path");
+	if (config->initrd[0] && config->initrd[0] != '/')
+		problem_add(&problems, "initrd: must be an absolute path");
+	if (config->cmdline[0] && config->reuse_cmdline)
+		problem_add(&problems, "cmdline and reuse-cmdline exclude each other");
+	if (!config->cmdline[0] && !config->reuse_cmdline)
+		problem_add(&problems, "cmdline: missing; give one, or reuse-cmdline");
+	return problems_result(&problems, err);
+}
+
+int api_update_begin(struct luod *luod, const struct http_request *request,
+		     struct http_response *response, struct error *err)
+{
+	struct update_config config = {0};
+	int r;
+
+	if (!request->body)
+		return error_set(err, -EINVAL, "body: missing; at least \"kernel\" is needed");
+	r = read_config(request->body, &config, err);
+	if (r == 0)
+		r = update_begin(luod, &config, err);
+	/* What is not there is the device: this host's, not the client's path. */
+	if (r == -ENOENT)
+		err->code = r = access(config.kernel, R_OK) == 0 ? -ENODEV : -EINVAL;
+	if (r < 0)
+		return r;
+	snprintf(response->location, sizeof(response->location), "/api/v1/updates/%s",
+		 luod->registry.update.id);
+	return answer_update(luod, 202, response, err);
+}
+
+static json_t *find_in_history(const struct luod *luod, const char *id)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(luod->registry.history, i, entry)
+	{
+		const char *of = json_string_value(json_object_get(entry, "id"));
+
+		if (of && strcmp(of, id) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+int api_update(struct luod *luod, const struct http_request *request,
+	       struct http_response *response, struct error *err)
+{
+	json_t *old;
+
+	if (strcmp(request->id, luod->registry.update.id) == 0)
+		return answer_update(luod, 200, response, err);
+	old = find_in_history(luod, request->id);
+	if (!old)
+		return error_set(err, -ENOENT, "update %s: there is none of that id", request->id);
+	response->body = json_incref(old);
+	return 0;
+}
+
+int api_update_abort(struct luod *luod, const struct http_request *request,
+		     struct http_response *response, struct error *err)
+{
+	int r;
+
+	if (strcmp(request->id, luod->registry.update.id) != 0)
+		return error_set(err, -ENOENT, "update %s: there is none of that id under way",
+				 request->id);
+	r = update_abort(luod, "aborted by the operator", err);
+	return r < 0 ? r : answer_update(luod, 202, response, err);
+}
+
+/* Newest first, the one under way before those that ended. */
+static json_t *all_updates(const struct luod *luod)
+{
+	json_t *updates = json_copy(luod->registry.history);
+
+	if (updates && luod->registry.update.id[0] && !update_has_ended(&luod->registry.update))
+		json_array_insert_new(updates, 0, update_view(&luod->registry));
+	return updates;
+}
+
+int api_updates(struct luod *luod, const struct http_request *request _unused_,
+		struct http_response *response, struct error *err)
+{
+	response->body = json_pack("{s:o, s:I}", "updates", all_updates(luod), "revision",
+				   (json_int_t)luod->revision);
+	return response->body ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
+/* The newest update that came to a kexec, else the newest of all. */
+int api_timeline(struct luod *luod, const struct http_request *request _unused_,
+		 struct http_response *response, struct error *err)
+{
+	json_t *updates = all_updates(luod), *entry, *chosen = json_array_get(updates, 0);
+	size_t i;
+
+	json_array_foreach(updates, i, entry)
+	{
+		if (json_object_get(entry, "timeline")) {
+			chosen = entry;
+			break;
+		}
+	}
+	response->body = json_incref(chosen);
+	json_decref(updates);
+	if (!response->body)
+		return error_set(err, -ENOENT, "timeline: no update is known on this host yet");
+	return 0;
+}
+
+int api_health(struct luod *luod, const struct http_request *request _unused_,
+	       struct http_response *response, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	struct utsname uts = {0};
+	json_t *live_update;
+	/* No wait: a client polls this, and another opener is no sickness. */
+	int r = luo_probe(0, &why);
+	bool available = r == 0 || r == -EBUSY;
+
+	uname(&uts);
+	live_update = json_pack("{s:b}", "available", available);
+	if (!available)
+		json_object_set_new(live_update, "why", json_string(error_message(&why)));
+	response->body = json_pack("{s:s, s:s, s:s, s:o, s:i, s:I}", "status", "ok", "version",
+				   HOLDFAST_VERSION, "kernel", uts.release, "live-update",
+				   live_update, "vms", (int)luod->registry.vm_count, "revision",
+				   (json_int_t)luod->revision);
+	if (!response->body)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (luod->registry.update.id[0])
+		json_object_set_new(response->body, "update",
+				    json_pack("{s:s, s:s, s:b}", "id", luod->registry.update.id,
+					      "state",
+					      update_state_name(luod->registry.update.state),
+					      "ended", update_has_ended(&luod->registry.update)));
+	return 0;
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "luo/luod/lifecycle.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "luo/client.h"
+#include "luo/luod/resume.h"
+#include "luo/luod/spawn.h"
+#include "luo/luod/state_file.h"
+#include "luo/luod/update.h"
+
+/* From start to hello: a slow disk and a big binary, not a guest's boot. */
+#define HELLO_DEADLINE_MS 60000U
+
+/* Starts argv for vm and waits for its hello. */
+static int start(struct vm *vm, const char *const *argv, struct error *err)
+{
+	pid_t pid;
+	int r = spawn_vmm(vm->luod, vm->record->id, argv, &pid, err);
+
+	/* Its errno would read as one of the VM: "no such VM", "not allowed". */
+	if (r < 0)
+		return err ? err->code = -ENOEXEC : -ENOEXEC;
+	vm->record->pid = pid;
+	registry_set_text(vm->record->binary, sizeof(vm->record->binary), argv[0]);
+	loop_timer_arm(vm->hello_timer, HELLO_DEADLINE_MS * NSEC_PER_MSEC, 0);
+	vm_set_status(vm, VM_STARTING);
+	return 0;
+}
+
+static int check_config(json_t *config, const char **ret_id, struct error *err)
+{
+	const char *id = json_string_value(json_object_get(config, "id"));
+
+	if (!json_is_object(config))
+		return error_set(err, -EINVAL, "configuration: it must be a JSON object");
+	if (!id || !agent_id_is_valid(id))
+		return error_set(
+			err, -EINVAL,
+			"configuration: \"id\" must be 1 to %d letters, digits, '-', '_' or"
+			" '.', the first a letter or digit",
+			LUO_VM_ID_MAX);
+	if (json_object_get(config, "agent"))
+		return error_set(err, -EINVAL,
+				 "vm %s: \"agent\" is luod's own socket here; leave it out", id);
+	*ret_id = id;
+	return 0;
+}
+
+static int write_config(json_t *config, const char *path, struct error *err)
+{
+	json_t *whole = json_copy(config);
+	int r;
+
+	if (!whole)
+		return error_set(err, -ENOMEM, "configuration: out of memory");
+	/* Whoever starts a VM through luod wants it to live through luod's updates. */
+	if (!json_object_get(whole, "preserve-on-update"))
+		json_object_set_new(whole, "preserve-on-update", json_true());
+	r = file_write_json(path, whole, err);
+	json_decref(whole);
+	return r;
+}
+
+int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct error *err)
+{
+	const char *argv[] = {luod->options.vmm, "--config",	       NULL,
+			      "--agent",	 luod->options.socket, NULL};
+	char path[PATH_MAX];
+	struct vm_record *record;
+	const char *id = NULL;
+	struct vm *vm = NULL;
+	int r;
+
+	r = check_config(config, &id, err);
+	if (r < 0)
+		return r;
+	if (luod->stopping || luod->update)
+		return error_set(err, -EBUSY,
+				 "vm %s: an update is under way; start it when that has ended", id);
+	record = registry_find(&luod->registry, id);
+	if (record &&
+	    (record->resume || (record->status != VM_STOPPED && record->status != VM_FAILED)))
+		return error_set(err, -EEXIST, "vm %s: there is one already (%s)", id,
+				 vm_status_name(record->status));
+	vm_file(luod, id, ".json", path);
+	r = write_config(config, path, err);
+	if (r == 0)
+		r = vm_get(luod, id, &vm, err);
+	if (r < 0)
+		return r;
+	argv[2] = path;
+	registry_set_text(vm->record->config, sizeof(vm->record->config), path);
+	r = start(vm, argv, err);
+	if (r < 0) {
+		unlink(path);
+		vm_forget(vm);
+		return r;
+	}
+	*ret = vm;
+	return 0;
+}
+
+static int start_resume(struct vm *vm, struct error *err)
+{
+	const char *argv[] = {
+		vm->record->binary,	  "--resume", "--id", vm->record->id, "--agent",
+		vm->luod->options.socket, NULL};
+	/* start() writes the field that argv[0] points to. */
+	char binary[PATH_MAX];
+
+	snprintf(binary, sizeof(binary), "%s",
+		 vm->record->binary[0] ? vm->record->binary : vm->luod->options.vmm);
+	argv[0] = binary;
+	return start(vm, argv, err);
+}
+
+int lifecycle_resume(struct vm *vm, const char *binary, struct error *err)
+{
+	struct vm_record *record = vm->record;
+
+	if (!record->resume)
+		return error_set(err, -EINVAL, "vm %s: nothing of it is preserved", record->id);
+	/* Its guest runs and only the end of its session failed. */
+	if (vm->peer && record->phase == AGENT_PHASE_RESUMED) {
+		resume_finish(vm);
+		return 0;
+	}
+	if (record->status != VM_FAILED && record->status != VM_PRESERVED)
+		return error_set(err, -EALREADY, "vm %s: it is on its way (%s)", record->id,
+				 vm_status_name(record->status));
+	if (binary)
+		registry_set_text(record->binary, sizeof(record->binary), binary);
+	if (!vm->peer)
+		return start_resume(vm, err);
+	/* The one that failed holds the session, as luod does: it can go. */
+	vm->restart = true;
+	if (kill(record->pid, SIGKILL) < 0)
+		return error_sys(err, -errno, "vm %s: cannot end its vmm (pid %d)", record->id,
+				 record->pid);
+	return 0;
+}
+
+/* A session that nobody retrieved must be, to be given up. */
+static int discard_session(struct vm *vm, struct error *err)
+{
+	char name[LUO_SESSION_NAME_SIZE];
+	int r;
+
+	if (vm->session_fd < 0) {
+		snprintf(name, sizeof(name), LUO_VM_SESSION_PREFIX "%s", vm->record->id);
+		r = luo_session_retrieve(name, LUO_OPEN_TIMEOUT_MS, &vm->session_fd, err);
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+	r = vm->session_fd >= 0 ? luo_session_finish(vm->session_fd, err) : 0;
+	if (r == 0)
+		close_fdp(&vm->session_fd);
+	return r;
+}
+
+int lifecycle_forget(struct vm *vm, bool discard, struct error *err)
+{
+	struct luod *luod = vm->luod;
+	char path[PATH_MAX];
+	int r;
+
+	if (vm->peer || vm->record->status == VM_STARTING)
+		return error_set(err, -EBUSY, "vm %s: its vmm (pid %d) is there; stop it first",
+				 vm->record->id, vm->record->pid);
+	if (vm->record->resume) {
+		if (!discard)
+			return error_set(
+				err, -ENOTEMPTY,
+				"vm %s: its memory is preserved and would be lost; resume it,"
+				" or say that it is to be discarded",
+				vm->record->id);
+		r = discard_session(vm, err);
+		if (r < 0)
+			return r;
+	}
+	/* Not the recorded path: that came from another process. */
+	vm_file(luod, vm->record->id, ".json", path);
+	unlink(path);
+	vm_forget(vm);
+	luod_changed(luod);
+	resume_check_end(luod);
+	return 0;
+}
+
+void lifecycle_on_gone(struct vm *vm, const char *text, bool clean)
+{
+	struct error err = ERROR_INIT;
+
+	loop_timer_disarm(vm->hello_timer);
+	loop_remove_fd(STEAL_PTR(vm->pid_source));
+	close_fdp(&vm->pid_fd);
+	vm->record->pid = 0;
+	if (vm->restart) {
+		vm->restart = false;
+		if (start_resume(vm, &err) < 0)
+			resume_failed(vm, error_message(&err));
+	} else if (vm->record->resume) {
+		if (vm->record->status != VM_FAILED)
+			resume_failed(vm, text);
+	} else if (vm->record->status == VM_STARTING) {
+		vm_fail(vm, VM_FAILED, text);
+	} else if (vm->record->status == VM_CONNECTED || vm->record->status == VM_DISCONNECTED) {
+		if (clean)
+			vm_set_status(vm, VM_STOPPED);
+		else
+			vm_fail(vm, VM_STOPPED, text);
+	}
+}
+
+void lifecycle_reap(struct luod *luod)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct vm_record *record = luod->registry.vms;
+		char text[ERROR_MESSAGE_MAX];
+
+		while (record && record->pid != pid)
+			record = record->next;
+		if (!record)
+			continue;
+		spawn_describe_exit(luod, record->id, status, text, sizeof(text));
+		lifecycle_on_gone(record->vm, text, WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	}
+}
+
+static void on_pid_fd(void *opaque, uint32_t events _unused_)
+{
+	struct vm *vm = opaque;
+
+	lifecycle_on_gone(vm, "its vmm ended", false);
+}
+
+/* Of a vmm that others started no SIGCHLD comes: its pidfd tells (pidfd_open(2)). */
+static void watch_process(struct vm *vm)
+{
+	struct error err = ERROR_INIT;
+	siginfo_t info;
+
+	loop_remove_fd(STEAL_PTR(vm->pid_source));
+	close_fdp(&vm->pid_fd);
+	if (vm->record->pid <= 0 ||
+	    waitid(P_PID, (id_t)vm->record->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+		return;
+	vm->pid_fd = (int)syscall(SYS_pidfd_open, vm->record->pid, 0);
+	if (vm->pid_fd < 0)
+		return;
+	if (loop_add_fd(vm->luod->loop, vm->pid_fd, EPOLLIN, on_pid_fd, vm, &vm->pid_source, &err) <
+	    0) {
+		log_warning("vm %s: %s", vm->record->id, error_message(&err));
+		close_fdp(&vm->pid_fd);
+	}
+}
+
+void lifecycle_on_hello(struct vm *vm)
+{
+	struct error err = ERROR_INIT;
+	int r = 0;
+
+	watch_process(vm);
+	switch (vm->record->phase) {
+	case AGENT_PHASE_WAITING:
+		resume_hand_over(vm);
+		break;
+	case AGENT_PHASE_PREPARING:
+	case AGENT_PHASE_PREPARED:
+	case AGENT_PHASE_FREEZING:
+	case AGENT_PHASE_FROZEN:
+		/* Left by a luod that died in an update: there is none that would end it. */
+		if (vm->luod->update)
+			break;
+		log_warning("vm %s: is %s of an update that is no more; its guest goes on here",
+			    vm->record->id, agent_phase_name(vm->record->phase));
+		r = vm_tell(vm, AGENT_ABORT, &err);
+		break;
+	case AGENT_PHASE_RESUMED:
+		resume_finish(vm);
+		break;
+	case AGENT_PHASE_FAILED:
+		vm->record->resume = true;
+		resume_failed(vm, "its vmm could not take it up; see its log");
+		break;
+	case AGENT_PHASE_RUNNING:
+		vm->record->resume = false;
+		resume_check_end(vm->luod);
+		break;
+	case AGENT_PHASE_LOADED:
+	case AGENT_PHASE_MAX:
+		break;
+	}
+	if (r < 0)
+		log_warning("%s", error_message(&err));
+}
+
+void lifecycle_on_no_hello(struct vm *vm)
+{
+	if (vm->peer || vm->record->status != VM_STARTING)
+		return;
+	/* Its end is noticed by lifecycle_reap(). */
+	kill(vm->record->pid, SIGKILL);
+	log_warning("vm %s: its vmm (pid %d) said no hello in %u s and is ended", vm->record->id,
+		    vm->record->pid, HELLO_DEADLINE_MS / 1000);
+}
+
+void lifecycle_on_phase(struct vm *vm)
+{
+	if (vm->record->phase == AGENT_PHASE_RESUMED && vm->record->resume && !vm->request.active)
+		resume_finish(vm);
+}
+
+void lifecycle_on_disconnect(struct vm *vm)
+{
+	/* Whether it is gone or connects again: SIGCHLD or the pidfd tells, or its hello. */
+	if (vm->luod->update)
+		update_on_disconnect(vm->luod->update, vm);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "luo/luod/luod.h"
+
+#include "base/clock.h"
+#include "luo/luod/update.h"
+
+/* Below this the measured rate is too rough. */
+#define TSC_MEASURE_MIN_NS (100 * NSEC_PER_MSEC)
+
+void luod_changed(struct luod *luod)
+{
+	luod->revision++;
+	loop_timer_arm(luod->save_timer, 0, 0);
+}
+
+uint64_t luod_tsc_khz(struct luod *luod)
+{
+	uint64_t ns = clock_monotonic_ns() - luod->start_ns;
+	uint64_t ticks = clock_tsc() - luod->start_tsc;
+
+	if (luod->registry.tsc_khz || ns < TSC_MEASURE_MIN_NS)
+		return luod->registry.tsc_khz;
+	return (uint64_t)((double)ticks * 1e6 / (double)ns);
+}
+
+void luod_stop(struct luod *luod)
+{
+	luod->stopping = true;
+	if (luod->update)
+		update_abort(luod, "luod was told to end", NULL);
+	else
+		loop_stop(luod->loop);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon: what its parts share. One thread, one loop; what blocks in the kernel runs beside it
+ * (base/work.h) and touches nothing of this.
+ */
+#ifndef HOLDFAST_LUOD_LUOD_H
+#define HOLDFAST_LUOD_LUOD_H
+
+#include "base/loop.h"
+#include "base/util.h"
+#include "luo/luod/registry.h"
+
+#define LUOD_RUN_DIR	"/run/holdfast"
+#define LUOD_API_SOCKET "/run/holdfast/api.sock"
+
+struct luod_options {
+	char socket[PATH_MAX];	   /* agent protocol */
+	char api_socket[PATH_MAX]; /* HTTP */
+	char run_dir[PATH_MAX];	   /* configurations, logs of VMs, state file */
+	char vmm[PATH_MAX];	   /* program for new VMs */
+	bool must_resume;	   /* --resume: nothing handed over is an error */
+};
+
+struct agent_listener;
+struct http_server;
+struct update;
+
+struct luod {
+	struct loop *loop;
+	struct luod_options options;
+	struct registry registry;
+	struct agent_listener *listener;
+	struct http_server *http;
+	struct update *update;	       /* the one under way on this kernel, or NULL */
+	struct loop_timer *save_timer; /* coalesces writes of the state file */
+	uint64_t revision;	       /* goes up with every change that a client can see */
+	int host_session;	       /* "luod" of the previous kernel, FD_NONE else */
+	uint64_t start_tsc;	       /* first instruction of this process */
+	uint64_t start_ns;	       /* CLOCK_MONOTONIC at the same time */
+	bool stopping;		       /* asked to end: ends when no update is under way */
+};
+
+/* Something a client can see has changed: the state file is written and waiting clients hear of it
+ * at the loop's next turn. */
+void luod_changed(struct luod *luod);
+
+/* The rate of the TSC in kHz: told by a vmm, or measured against the clock since the start. */
+uint64_t luod_tsc_khz(struct luod *luod);
+
+/* Ends the loop, at once or when the update under way is undone. */
+void luod_stop(struct luod *luod);
+
+#endif

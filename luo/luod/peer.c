@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "luo/luod/peer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/sock.h"
+#include "luo/luod/vm.h"
+
+/* A connection that says nothing is closed after this. */
+#define HELLO_DEADLINE_MS 10000U
+
+struct peer {
+	struct agent_listener *listener;
+	struct peer *next;
+	int fd; /* owned */
+	pid_t pid;
+	struct loop_source *source;
+	struct loop_timer *timer; /* until the hello */
+	struct vm *vm;		  /* NULL until the hello */
+};
+
+struct agent_listener {
+	struct luod *luod;
+	int fd; /* owned */
+	struct loop_source *source;
+	struct peer *peers;
+};
+
+static void peer_free(struct peer *peer)
+{
+	struct peer **link = &peer->listener->peers;
+	struct vm *vm = peer->vm;
+
+	while (*link != peer)
+		link = &(*link)->next;
+	*link = peer->next;
+	loop_remove_fd(peer->source);
+	loop_timer_free(peer->timer);
+	close_fdp(&peer->fd);
+	free(peer);
+	if (vm)
+		vm_on_disconnect(vm);
+}
+
+static int on_hello(struct peer *peer, json_t *message, struct error *err)
+{
+	struct agent_hello hello;
+	struct peer *before;
+	struct vm *vm = NULL;
+	int r;
+
+	r = agent_hello_from_json(message, &hello, err);
+	if (r == 0)
+		r = vm_get(peer->listener->luod, hello.id, &vm, err);
+	if (r < 0)
+		return r;
+	before = vm->peer;
+	if (before && before->pid != peer->pid)
+		return error_set(err, -EADDRINUSE,
+				 "vm %s: pid %d says it is that VM, but pid %d is connected as it;"
+				 " give it another id",
+				 hello.id, peer->pid, before->pid);
+	/* The same process connects again: the end of the old connection is only not seen yet. */
+	if (before)
+		peer_free(before);
+	peer->vm = vm;
+	loop_timer_disarm(peer->timer);
+	vm_on_hello(vm, peer, &hello);
+	return 0;
+}
+
+static int dispatch(struct peer *peer, json_t *message, struct error *err)
+{
+	enum agent_message_type type;
+	struct agent_reply reply;
+	struct agent_event event;
+	int r;
+
+	r = agent_message_type(message, &type, err);
+	if (r < 0)
+		return r;
+	if (!peer->vm) {
+		if (type != AGENT_HELLO)
+			return error_set(err, -EBADMSG, "the first message must be a hello");
+		return on_hello(peer, message, err);
+	}
+	switch (type) {
+	case AGENT_REPLY:
+		r = agent_reply_from_json(message, &reply, err);
+		if (r == 0)
+			vm_on_reply(peer->vm, &reply);
+		return r;
+	case AGENT_EVENT:
+		r = agent_event_from_json(message, &event, err);
+		if (r == 0)
+			vm_on_event(peer->vm, &event);
+		return r;
+	case AGENT_HELLO:
+	case AGENT_REQUEST:
+		break;
+	}
+	return error_set(err, -EBADMSG, "such a message is not for luod");
+}
+
+static void on_readable(void *opaque, uint32_t events _unused_)
+{
+	struct peer *peer = opaque;
+	int fds[SOCK_FDS_MAX];
+	unsigned int fd_count = 0;
+	struct error err = ERROR_INIT;
+	json_t *message;
+	int r;
+
+	r = sock_recv_json(peer->fd, &message, fds, &fd_count, &err);
+	if (r == -EAGAIN || r == -EINTR)
+		return;
+	if (r == 0) {
+		/* No message to luod carries descriptors. */
+		for (unsigned int i = 0; i < fd_count; i++)
+			close(fds[i]);
+		r = dispatch(peer, message, &err);
+		json_decref(message);
+	}
+	if (r == 0)
+		return;
+	if (r != -EPIPE)
+		log_warning("agent socket: pid %d: %s; connection closed", peer->pid,
+			    error_message(&err));
+	peer_free(peer);
+}
+
+static void on_no_hello(void *opaque)
+{
+	struct peer *peer = opaque;
+
+	if (peer->vm)
+		return;
+	log_warning("agent socket: pid %d said no hello; connection closed", peer->pid);
+	peer_free(peer);
+}
+
+static int peer_new(struct agent_listener *listener, int fd, pid_t pid, struct error *err)
+{
+	struct loop *loop = listener->luod->loop;
+	struct peer *peer = calloc(1, sizeof(*peer));
+	int r;
+
+	if (!peer)
+		return error_set(err, -ENOMEM, "out of memory");
+	*peer = (struct peer){.listener = listener, .pid = pid, .fd = fd};
+	r = loop_timer_new(loop, on_no_hello, peer, &peer->timer, err);
+	if (r == 0)
+		r = loop_add_fd(loop, fd, EPOLLIN, on_readable, peer, &peer->source, err);
+	if (r < 0) {
+		loop_timer_free(peer->timer);
+		free(peer);
+		return r;
+	}
+	loop_timer_arm(peer->timer, HELLO_DEADLINE_MS * NSEC_PER_MSEC, 0);
+	peer->next = listener->peers;
+	listener->peers = peer;
+	return 0;
+}
+
+static void on_connection(void *opaque, uint32_t events _unused_)
+{
+	struct agent_listener *listener = opaque;
+	_cleanup_fd_ int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct error err = ERROR_INIT;
+	uid_t uid;
+	pid_t pid;
+
+	if (fd < 0)
+		return;
+	if (sock_peer(fd, &uid, &pid) < 0 || (uid != 0 && uid != geteuid())) {
+		log_warning("agent socket: a process of another user was turned away");
+		return;
+	}
+	if (peer_new(listener, fd, pid, &err) < 0)
+		log_error("agent socket: %s", error_message(&err));
+	else
+		fd = FD_NONE;
+}
+
+int agent_listener_new(struct luod *luod, struct agent_listener **ret, struct error *err)
+{
+	struct agent_listener *listener = calloc(1, sizeof(*listener));
+	int r;
+
+	if (!listener)
+		return error_set(err, -ENOMEM, "agent socket: out of memory");
+	listener->luod = luod;
+	listener->fd = FD_NONE;
+	r = sock_listen(luod->options.socket, SOCK_SEQPACKET, &listener->fd, err);
+	if (r == 0)
+		r = loop_add_fd(luod->loop, listener->fd, EPOLLIN, on_connection, listener,
+				&listener->source, err);
+	if (r < 0) {
+		close_fdp(&listener->fd);
+		free(listener);
+		return r;
+	}
+	*ret = listener;
+	return 0;
+}
+
+void agent_listener_free(struct agent_listener *listener)
+{
+	if (!listener)
+		return;
+	while (listener->peers)
+		peer_free(listener->peers);
+	loop_remove_fd(listener->source);
+	close_fdp(&listener->fd);
+	free(listener);
+}
+
+int peer_send(struct peer *peer, const json_t *message, const int *fds, unsigned int fd_count,
+	      struct error *err)
+{
+	return sock_send_json(peer->fd, message, fds, fd_count, err);
+}
+
+pid_t peer_pid(const struct peer *peer)
+{
+	return peer->pid;
+}
+
+void peer_read_binary(const struct peer *peer, char *path, size_t size)
+{
+	char link[64], target[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", peer->pid);
+	n = readlink(link, target, sizeof(target) - 1);
+	if (n <= 0)
+		return;
+	target[n] = '\0';
+	/* A program replaced by a package upgrade shows as "PATH (deleted)": PATH is the new one.
+	 */
+	if (n > 10 && strcmp(target + n - 10, " (deleted)") == 0)
+		target[n - 10] = '\0';
+	registry_set_text(path, size, target);
+}

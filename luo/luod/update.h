@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An update on the old kernel: from the request until reboot(KEXEC), or all the way back. */
+#ifndef HOLDFAST_LUOD_UPDATE_H
+#define HOLDFAST_LUOD_UPDATE_H
+
+#include "luo/kexec.h"
+#include "luo/luod/update_engine.h"
+#include "luo/luod/vm.h"
+
+#define UPDATE_FREEZE_TIMEOUT_MS  10000U
+#define UPDATE_PREPARE_TIMEOUT_MS 600000U
+#define UPDATE_SYNC_TIMEOUT_MS	  120000U
+
+struct update_config {
+	char kernel[PATH_MAX];
+	char initrd[PATH_MAX]; /* "" for none */
+	char cmdline[KEXEC_CMDLINE_MAX];
+	bool reuse_cmdline;
+	bool dry_run; /* load and prepare, then take all back */
+	unsigned int freeze_timeout_ms;
+	unsigned int prepare_timeout_ms;
+};
+
+struct update {
+	struct luod *luod;
+	struct update_config config;
+	struct update_engine engine;
+	int session_fd;	 /* owned: "luod" for the next kernel; FD_NONE */
+	int registry_fd; /* owned: its memfd */
+	/* Of the step that asks all VMs at once. */
+	unsigned int waiting;
+	int first_result;
+	struct error first_error;
+	bool asking_all; /* the step is still sending: answers do not end it yet */
+};
+
+extern const struct update_step update_steps[];
+extern const unsigned int update_step_count;
+/* How many of them a dry run takes. */
+extern const unsigned int update_dry_steps;
+
+/*
+ * Checks what can be known at once, all problems in one message, and begins. The outcome is in
+ * luod->registry.update. -EBUSY: one is under way. -EINVAL: options or command line. -ENOENT: this
+ * host has no live update. -EPERM: a VM that cannot be preserved.
+ */
+int update_begin(struct luod *luod, const struct update_config *config, struct error *err);
+
+/* The operator's abort. -EALREADY: it has ended or is past the point of no return. */
+int update_abort(struct luod *luod, const char *why, struct error *err);
+
+/* A VM's connection went away. */
+void update_on_disconnect(struct update *u, struct vm *vm);
+
+/* Takes a VM whose guest has ended out of the update. */
+void update_leave(struct vm *vm);
+
+/* Whether there is something in the way of an update of this VM; err says what. 0: nothing. */
+int update_check_vm(const struct vm_record *record, struct error *err);
+
+#endif

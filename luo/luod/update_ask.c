@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "luo/luod/update_ask.h"
+
+#include "base/log.h"
+
+static void note_failure(struct update *u, struct vm *vm, int result, const struct error *err)
+{
+	/* The first reason is the cause; what an undo meets later is not. */
+	if (!vm->record->why[0])
+		registry_set_text(vm->record->why, sizeof(vm->record->why), error_message(err));
+	log_warning("%s", error_message(err));
+	if (u->first_result == 0) {
+		u->first_result = result;
+		u->first_error = *err;
+	}
+}
+
+/* A VM whose vmm told that its guest has ended is out of the update, not a failure of it. */
+static bool has_left(const struct vm *vm)
+{
+	return vm->record->status == VM_STOPPED;
+}
+
+static void on_answer(struct vm *vm, int result, struct error *err, void *opaque)
+{
+	struct update *u = opaque;
+
+	if (result < 0 && has_left(vm))
+		update_leave(vm);
+	else if (result < 0)
+		note_failure(u, vm, result, err);
+	u->waiting--;
+	if (u->waiting == 0 && !u->asking_all)
+		engine_continue(&u->engine, u->first_result, &u->first_error);
+}
+
+static void ask_one(struct update *u, struct vm *vm, const struct update_question *question)
+{
+	struct agent_request request = {.verb = question->verb, .timeout_ms = question->timeout_ms};
+	struct error err = ERROR_INIT;
+	int r;
+
+	r = vm_request(vm, &request, question->deadline_ms,
+		       question->with_session ? vm->session_fd : FD_NONE, on_answer, u, &err);
+	if (r == 0)
+		u->waiting++;
+	else
+		note_failure(u, vm, r, &err);
+}
+
+int update_ask(struct update *u, const struct update_question *question, struct error *err)
+{
+	u->waiting = 0;
+	u->first_result = 0;
+	error_clear(&u->first_error);
+	u->asking_all = true;
+	for (struct vm_record *record = u->luod->registry.vms; record; record = record->next) {
+		if (!record->in_update || !question->wanted(record->vm))
+			continue;
+		ask_one(u, record->vm, question);
+	}
+	u->asking_all = false;
+	if (u->waiting > 0)
+		return UPDATE_PENDING;
+	if (u->first_result < 0 && !question->undo) {
+		if (err)
+			*err = u->first_error;
+		return u->first_result;
+	}
+	return 0;
+}

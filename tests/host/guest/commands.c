@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The commands that the guest reads from its console, and its answers. */
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "guest.h"
+
+#define POWER_MAX 4U
+
+static const char *ok(bool good)
+{
+	return good ? "ok" : "bad";
+}
+
+/* The timer was started a moment after the clock was read. */
+static bool whole(const struct timer_count *count)
+{
+	return count->seen + 1 >= count->due_before && count->seen <= count->due_after + 1;
+}
+
+static void check(void)
+{
+	struct pattern_result result;
+	struct timers_view timers;
+	uint64_t messages;
+	unsigned int alarms = kmsg_check(&messages);
+
+	pattern_check(&result);
+	timers_view(&timers);
+	if (result.bad > 0)
+		say("pattern bad=%lu first=%lu got=%016lx want=%016lx", result.bad,
+		    result.first_bad, result.got, result.want);
+	say("check pattern=%s words=%lu rounds=%lu counter=%s value=%lu processes=%s timers=%s "
+	    "tsc=%s mono=%s "
+	    "kmsg=%s messages=%lu",
+	    ok(result.bad == 0 && pattern_background_bad() == 0), result.words, pattern_rounds(),
+	    ok(counter_faults() == 0), counter_value(), ok(processes_sound()),
+	    ok(whole(&timers.fast) && whole(&timers.slow)), ok(shared->tsc_back == 0),
+	    ok(shared->mono_back == 0), ok(alarms == 0), messages);
+}
+
+static void stats(void)
+{
+	struct timers_view timers;
+	uint64_t overslept = 0, sleeps = 0, spins = 0;
+
+	timers_view(&timers);
+	for (int cpu = 0; cpu < GUEST_CPUS_MAX; cpu++) {
+		sleeps += shared->cpus[cpu].sleeps;
+		spins += shared->cpus[cpu].spins;
+		if (shared->cpus[cpu].overslept_max_ns > overslept)
+			overslept = shared->cpus[cpu].overslept_max_ns;
+	}
+	say("stats fast=%lu fast_due=%lu slow=%lu slow_due=%lu late=%lu sleeps=%lu spins=%lu "
+	    "overslept_ns=%lu "
+	    "tsc_back=%lu tsc_back_max=%lu mono_back=%lu mono_back_max=%lu strayed=%lu tsc_khz=%lu",
+	    timers.fast.seen, timers.fast.due_after, timers.slow.seen, timers.slow.due_after,
+	    timers.fast.late, sleeps, spins, overslept, shared->tsc_back, shared->tsc_back_max,
+	    shared->mono_back, shared->mono_back_max, shared->strayed, timers.tsc_khz);
+}
+
+static void tell_time(void)
+{
+	struct clocks now;
+
+	clocks_read(&now);
+	say("time real=%lu mono=%lu boot=%lu tsc=%lu", now.real_ns, now.mono_ns, now.boot_ns,
+	    now.tsc);
+}
+
+static void pause_info(void)
+{
+	struct timers_view timers;
+
+	timers_view(&timers);
+	say("pause gaps=%lu longest_tsc=%lu longest_mono_ns=%lu longest_real_ns=%ld last_tsc=%lu "
+	    "last_mono_ns=%lu "
+	    "tsc_khz=%lu",
+	    timers.gaps, timers.longest.tsc, timers.longest.mono_ns, (long)timers.longest.real_ns,
+	    timers.last.tsc, timers.last.mono_ns, timers.tsc_khz);
+}
+
+static void obey(const char *command)
+{
+	if (!strcmp(command, "check"))
+		check();
+	else if (!strcmp(command, "stats"))
+		stats();
+	else if (!strcmp(command, "time"))
+		tell_time();
+	else if (!strcmp(command, "pause-info"))
+		pause_info();
+	else if (!strcmp(command, "pause-reset"))
+		timers_forget_longest();
+	else if (!strcmp(command, "poweroff") || !strcmp(command, "reboot") ||
+		 !strcmp(command, "halt") || !strcmp(command, "panic"))
+		leave(command);
+	else if (*command)
+		say("fault kind=command text=%.40s", command);
+}
+
+/* Commands by lines; a console without input never says anything. */
+static bool read_console(int console)
+{
+	static char line[256];
+	static size_t used;
+	char byte;
+
+	for (;;) {
+		ssize_t n = read(console, &byte, 1);
+
+		if (n <= 0)
+			return n < 0; /* the end of the input is for good */
+		if (byte == '\n' || byte == '\r') {
+			line[used] = '\0';
+			used = 0;
+			obey(line);
+			return true;
+		}
+		if (used < sizeof(line) - 1)
+			line[used++] = byte;
+	}
+}
+
+static int child_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static void child_ended(int fd)
+{
+	struct signalfd_siginfo info;
+
+	while (read(fd, &info, sizeof(info)) == sizeof(info))
+		;
+	processes_reap();
+}
+
+void commands_run(const struct params *params, int console)
+{
+	struct pollfd fds[2 + POWER_MAX] = {
+		{.fd = console, .events = POLLIN},
+		{.fd = child_signals(), .events = POLLIN},
+	};
+	int keys[POWER_MAX];
+	unsigned int count = power_open(keys, POWER_MAX);
+
+	for (unsigned int i = 0; i < count; i++)
+		fds[2 + i] = (struct pollfd){.fd = keys[i], .events = POLLIN};
+	say("ready power=%s", count > 0 ? "yes" : "no");
+	for (;;) {
+		poll(fds, 2 + count, -1);
+		if (fds[0].revents && !read_console(console))
+			fds[0].fd = -1;
+		if (fds[1].revents)
+			child_ended(fds[1].fd);
+		for (unsigned int i = 0; i < count; i++) {
+			if (!fds[2 + i].revents || !power_pressed(fds[2 + i].fd))
+				continue;
+			say("power pressed=yes obeyed=%s", params->ignore_power ? "no" : "yes");
+			if (!params->ignore_power)
+				leave("poweroff");
+		}
+	}
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * guest-init: PID 1 of a test guest. It fills memory with a pattern, counts, keeps timers, sleeping
+ * and spinning processes, tells on the console how it is, and checks itself when asked. What it
+ * says are lines "HF word key=value ... *xx"; xx is the exclusive or of all bytes from "HF" to the
+ * last value, so that a line that the kernel's own output was mixed into is recognised.
+ */
+#ifndef HOLDFAST_TESTS_GUEST_H
+#define HOLDFAST_TESTS_GUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define GUEST_CPUS_MAX 64
+#define CACHE_LINE     64
+
+/* From the kernel command line, see params.c. */
+struct params {
+	uint64_t fill;		/* hf.fill=512M: bytes of pattern */
+	uint64_t key;		/* hf.key=0x1234: what the pattern is made from */
+	unsigned int beat_ms;	/* hf.beat=250: between two heartbeat lines */
+	unsigned int churn_kib; /* hf.churn=1024: KiB of pattern checked and rewritten ten times a
+				   second */
+	bool spin;		/* hf.spin=1: a spinning process on each CPU */
+	bool ignore_power;	/* hf.power=ignore: the power button does nothing */
+	bool leave_at_once;	/* hf.once=poweroff: switch off after the first heartbeat */
+};
+
+void params_read(struct params *params);
+
+/* ---- What all processes of the guest share (one MAP_SHARED mapping, made before the first fork).
+ * ---- */
+
+struct cpu_work {
+	uint64_t spins;	   /* by the spinning process of this CPU */
+	uint64_t mirrored; /* the same, written second */
+	uint64_t sleeps;   /* wake-ups of the sleeping process */
+	uint64_t overslept_max_ns;
+	bool present;
+} __attribute__((aligned(CACHE_LINE)));
+
+struct shared {
+	struct cpu_work cpus[GUEST_CPUS_MAX];
+	/* The latest that any CPU has seen: a CPU that sees less has a clock that is behind. */
+	uint64_t tsc_latest __attribute__((aligned(CACHE_LINE)));
+	uint64_t mono_latest;
+	uint64_t tsc_back,
+		tsc_back_max; /* how often less was seen, and by how many cycles at most */
+	uint64_t mono_back, mono_back_max; /* the same for CLOCK_MONOTONIC, in ns */
+	uint64_t strayed;		   /* a pinned process ran on another CPU */
+};
+
+extern struct shared *shared;
+
+/* ---- Lines on the console. ---- */
+
+/* fd: the console, borrowed. Any thread may say() afterwards; a line is written whole. */
+void say_setup(int fd);
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The console has sent everything that was said. */
+void say_drain(void);
+
+/* ---- The pattern. ---- */
+
+struct pattern_result {
+	uint64_t words, bad;
+	uint64_t first_bad; /* word index */
+	uint64_t got, want;
+};
+
+/* Maps and fills; false when there is not enough memory. Then a thread checks and rewrites it piece
+ * by piece. */
+bool pattern_start(const struct params *params);
+/* How much of it is in memory at or above that physical address; by the first page of each piece.
+ */
+uint64_t pattern_bytes_above(uint64_t physical);
+/* Checks all of it now. */
+void pattern_check(struct pattern_result *ret);
+uint64_t pattern_background_bad(void);
+uint64_t pattern_rounds(void); /* pieces that the background thread has rewritten */
+
+/* ---- Counters: a thread's, kept in three places, and the processes'. ---- */
+
+void counter_start(void);
+uint64_t counter_value(void);
+uint64_t counter_faults(void); /* how often the three places did not agree */
+
+/* Starts a sleeping and, if asked, a spinning process on each CPU; returns the number of CPUs. */
+unsigned int processes_start(bool spin);
+/* Spins and mirrors agree to within one piece of work; nothing strayed. */
+bool processes_sound(void);
+/* To be called when a child has ended: says which. */
+void processes_reap(void);
+
+/* ---- Time. ---- */
+
+struct clocks {
+	uint64_t tsc;
+	uint64_t mono_ns, boot_ns, real_ns;
+};
+
+void clocks_read(struct clocks *ret);
+/* Compares with the latest that any CPU has seen. */
+void clocks_compare(void);
+
+struct timer_count {
+	uint64_t seen; /* expirations */
+	uint64_t due_before,
+		due_after; /* by CLOCK_MONOTONIC just before and after they were read */
+	uint64_t late;	   /* times that one was seen together with the next */
+};
+
+struct timers_view {
+	struct timer_count fast; /* 10 ms */
+	struct timer_count slow; /* 1 s */
+	uint64_t gaps;		 /* longer than 100 ms */
+	struct clocks longest;	 /* the longest gap, on each clock */
+	struct clocks last;	 /* the last one of more than 100 ms */
+	uint64_t tsc_khz;	 /* measured; 0 in the first second */
+};
+
+/* A real-time thread with timers of 10 ms and 1 s, which says every gap longer than 100 ms. */
+void timers_start(void);
+void timers_view(struct timers_view *ret);
+void timers_forget_longest(void);
+
+/* ---- The rest. ---- */
+
+/* Says every kernel message that should not be there; returns how many. total: messages in the log.
+ */
+unsigned int kmsg_check(uint64_t *total);
+/* From now on messages count that a booting kernel may write. Says what should not have been there
+ * so far. */
+void kmsg_mark_up(void);
+/* Inserts /modules/... in the order of their names. */
+void modules_load(void);
+/* Descriptors of the input devices that have a power key; returns how many. */
+unsigned int power_open(int *fds, unsigned int max);
+/* Whether the power key was pressed. */
+bool power_pressed(int fd);
+/* Reads and obeys the console until the guest ends. */
+void commands_run(const struct params *params, int console);
+/* Ends the guest: how is "poweroff", "reboot", "halt" or "panic". */
+void leave(const char *how);
+
+#endif

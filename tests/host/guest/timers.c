@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Timers that must lose no expiration, and the gaps between two of them: the pauses that the guest
+ * sees. */
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest.h"
+
+#define FAST_NS	 UINT64_C(10000000)
+#define SLOW_NS	 UINT64_C(1000000000)
+#define GAP_NS	 UINT64_C(100000000)
+#define PRIORITY 10
+
+static struct {
+	pthread_mutex_t lock;
+	struct timers_view view;
+	struct clocks start, previous;
+	int fast, slow;
+} timers = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int timer_every(uint64_t period)
+{
+	struct timespec each = {.tv_sec = (time_t)(period / SLOW_NS),
+				.tv_nsec = (long)(period % SLOW_NS)};
+	struct itimerspec spec = {.it_interval = each, .it_value = each};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+
+	timerfd_settime(fd, 0, &spec, NULL);
+	return fd;
+}
+
+static uint64_t expired(int fd)
+{
+	uint64_t times;
+
+	return read(fd, &times, sizeof(times)) == sizeof(times) ? times : 0;
+}
+
+static struct clocks difference(const struct clocks *now, const struct clocks *then)
+{
+	return (struct clocks){
+		.tsc = now->tsc - then->tsc,
+		.mono_ns = now->mono_ns - then->mono_ns,
+		.boot_ns = now->boot_ns - then->boot_ns,
+		.real_ns = now->real_ns - then->real_ns,
+	};
+}
+
+static uint64_t tsc_to_ns(uint64_t tsc, uint64_t khz)
+{
+	return khz ? (uint64_t)((unsigned __int128)tsc * 1000000 / khz) : 0;
+}
+
+/* Between the reading of a clock and of a timer any time may pass: what was due is known from two
+ * sides. */
+static void count(struct timer_count *count, int fd, uint64_t period)
+{
+	struct clocks before, after;
+	uint64_t times;
+
+	clocks_read(&before);
+	times = expired(fd);
+	clocks_read(&after);
+	count->seen += times;
+	count->late += times > 1;
+	count->due_before = (before.mono_ns - timers.start.mono_ns) / period;
+	count->due_after = (after.mono_ns - timers.start.mono_ns) / period;
+}
+
+/* Under the lock. True: the gap is worth a line. */
+static bool account(struct clocks *now, struct clocks *gap)
+{
+	struct timers_view *view = &timers.view;
+	struct clocks since;
+
+	count(&view->fast, timers.fast, FAST_NS);
+	count(&view->slow, timers.slow, SLOW_NS);
+	clocks_read(now);
+	since = difference(now, &timers.start);
+	if (!view->tsc_khz && since.mono_ns > SLOW_NS)
+		view->tsc_khz = (uint64_t)((unsigned __int128)since.tsc * 1000000 / since.mono_ns);
+	*gap = difference(now, &timers.previous);
+	timers.previous = *now;
+	if (gap->tsc > view->longest.tsc)
+		view->longest = *gap;
+	if (gap->mono_ns <= GAP_NS && tsc_to_ns(gap->tsc, view->tsc_khz) <= GAP_NS)
+		return false;
+	view->last = *gap;
+	view->gaps++;
+	return true;
+}
+
+static void *tick(void *arg)
+{
+	struct sched_param priority = {.sched_priority = PRIORITY};
+	struct pollfd fds[] = {{.fd = timers.fast, .events = POLLIN},
+			       {.fd = timers.slow, .events = POLLIN}};
+
+	(void)arg;
+	/* Ahead of the spinning processes, so that a gap is the host's and not theirs. */
+	if (sched_setscheduler(0, SCHED_FIFO, &priority) < 0)
+		say("fault kind=scheduler");
+	for (;;) {
+		struct clocks now, gap;
+		bool worth;
+
+		poll(fds, 2, -1);
+		clocks_compare();
+		pthread_mutex_lock(&timers.lock);
+		worth = account(&now, &gap);
+		pthread_mutex_unlock(&timers.lock);
+		if (worth)
+			say("gap tsc=%lu tsc_ns=%lu mono_ns=%lu boot_ns=%lu real_ns=%ld "
+			    "at_mono=%lu",
+			    gap.tsc, tsc_to_ns(gap.tsc, timers.view.tsc_khz), gap.mono_ns,
+			    gap.boot_ns, (long)gap.real_ns, now.mono_ns);
+	}
+	return NULL;
+}
+
+void timers_start(void)
+{
+	pthread_t thread;
+
+	clocks_read(&timers.start);
+	timers.previous = timers.start;
+	timers.fast = timer_every(FAST_NS);
+	timers.slow = timer_every(SLOW_NS);
+	pthread_create(&thread, NULL, tick, NULL);
+}
+
+void timers_view(struct timers_view *ret)
+{
+	pthread_mutex_lock(&timers.lock);
+	*ret = timers.view;
+	pthread_mutex_unlock(&timers.lock);
+}
+
+void timers_forget_longest(void)
+{
+	pthread_mutex_lock(&timers.lock);
+	timers.view.longest = (struct clocks){0};
+	timers.view.gaps = 0;
+	pthread_mutex_unlock(&timers.lock);
+}

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ends a scenario before its last line."""
+
+
+class ScenarioFailed(Exception):
+    """What the scenario wanted to prove is not so, or the emulated host broke."""
+
+
+class MachineLacks(Exception):
+    """This machine cannot run the emulated host, for a reason that its owner can change."""

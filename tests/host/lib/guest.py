@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A test guest in the emulated host: started, spoken to, and judged by what it says."""
+
+import re
+import time
+
+from . import guest_initrd, heartbeat
+
+# CLOCK_REALTIME of a guest after an update: the host's clock comes from an RTC with whole seconds.
+REALTIME_TOLERANCE = 1.5
+
+
+class Guest:
+    """One VM. kernel: a path in the host, or a series like "7.3"; options: more words for the vmm; fill, hf: see guest.h."""
+
+    def __init__(self, host, id="web1", kernel=None, cloud=None, memory="1G", cpus=2, fill="512M", hf="", options="", append=""):
+        self.host = host
+        self.id = id
+        self.cpus = cpus
+        self.memory = memory
+        self.cloud = cloud
+        self.options = options
+        self.kernel = kernel or host.new
+        self.log = heartbeat.Log()
+        self.read_to = 0
+        self.vmm = None
+        self.logged = 0
+        self.key = f"{abs(hash((id, time.time()))) & 0xffffffffffff:x}"
+        self.cmdline = f"console=ttyS0 panic=-1 hf.fill={fill} hf.key=0x{self.key} {hf} {append}".strip()
+        self.initramfs = f"/run/test/{id}.initramfs"
+        guest_initrd.build(host.setup, host.share / f"{id}.initramfs", cloud)
+        self.console = f"socket={self.socket}"
+        self.output = host.share / f"{id}.console"
+        self.vmm_log = host.share / f"{id}.vmm.log"
+
+    # -- the vmm -------------------------------------------------------------------------------------------------
+
+    @property
+    def socket(self):
+        return f"/run/{self.id}.console"
+
+    def image(self):
+        """The path, in the host, of the guest's kernel."""
+        if self.cloud:
+            return self.host.path(self.cloud / "vmlinuz")
+        return self.kernel if "/" in self.kernel else self.host.kernel(self.kernel)
+
+    def command(self):
+        return (
+            f"vmm --id {self.id} --kernel {self.image()} --initramfs {self.initramfs} --cmdline '{self.cmdline}'"
+            f" --cpus {self.cpus} --memory {self.memory} --console {self.console} --preserve-on-update"
+            f" --log-file {self.inside(self.vmm_log)} {self.options}"
+        )
+
+    @staticmethod
+    def inside(path):
+        return f"/run/test/{path.name}"
+
+    def start(self, ready=True):
+        """Boots the guest; waits until all of its work goes on."""
+        begin = time.monotonic()
+        self.vmm = self.spawn(self.command())
+        self.attach()
+        if ready:
+            self.wait_said("ready", 0, 120, "the guest is up")
+            self.wait_beats(2)
+            self.host.measure(f"boot of guest {self.id}, with its memory filled", time.monotonic() - begin)
+        return self
+
+    def resume(self, options=""):
+        """Takes the guest up by hand, without luod, in the kernel that runs now."""
+        self.vmm = self.spawn(f"vmm --resume --id {self.id} --log-file {self.inside(self.vmm_log)} {options}")
+        return self.vmm
+
+    def spawn(self, text):
+        return self.host.spawn(f"echo $$ >/run/{self.id}.pid; exec {text} >>/run/test/{self.id}.vmm.out")
+
+    def spawn_and_wait(self, timeout=120):
+        """Runs the vmm until it ends; its exit status."""
+        self.vmm = self.spawn(self.command())
+        return self.wait_ended(timeout)
+
+    def attach(self):
+        """Reads the console (again): after the start, and in each new kernel."""
+        program = self.host.path(self.host.setup.program("guest-console"))
+        self.host.spawn(f"exec {program} {self.socket} {self.inside(self.output)} /run/{self.id}.in")
+
+    def signal(self, name):
+        self.host.sh(f"kill -{name} $(cat /run/{self.id}.pid)")
+
+    def wait_ended(self, timeout=60):
+        """Until the vmm has ended; its exit status."""
+        return self.host.finish(self.vmm, timeout)
+
+    def wait_logged(self, pattern, timeout=60, what=None):
+        """Until the vmm's log holds the regular expression."""
+        return self.host.wait_for(self.vmm_log.name, pattern, timeout, what or f"{pattern!r} in the log of vmm {self.id}")
+
+    def wait_phase(self, phase, what, timeout=60):
+        """Until the vmm says, after all that it has said before, that it is in that phase."""
+        self.wait_logged_again(rf": phase {phase}\b", timeout, what)
+
+    def wait_logged_again(self, pattern, timeout=60, what=None):
+        """Until the vmm's log holds the regular expression in something that was not there at the last such wait."""
+
+        def look():
+            match = re.search(pattern, self.vmm_says()[self.logged :])
+            self.logged += match.end() if match else 0
+            return match
+
+        self.host.wait(look, timeout, what or f"{pattern!r} in the log of vmm {self.id}")
+
+    def complaint(self):
+        """The last thing that the vmm said, in its log or on its output."""
+        return tail(self.vmm_says()) if self.vmm_says().strip() else tail(self.vmm.output)
+
+    def vmm_says(self):
+        """The log of the vmm, for messages."""
+        return self.vmm_log.read_text(errors="replace") if self.vmm_log.exists() else ""
+
+    # -- what it says --------------------------------------------------------------------------------------------
+
+    def read(self):
+        """Takes in what the guest has said since; its log."""
+        if self.output.exists():
+            with open(self.output, "rb") as file:
+                file.seek(self.read_to)
+                data = file.read()
+            self.read_to += len(data)
+            self.log.feed(data.decode(errors="replace"))
+        return self.log
+
+    def wait_said(self, word, since, timeout, what):
+        """Until the guest has said a line with that word after its first `since` lines; the line."""
+
+        def look():
+            if self.vmm and self.vmm.status not in (None, 0):
+                self.host.fail(f"vmm {self.id} ended with {self.vmm.status}: {tail(self.vmm_says() or self.vmm.output)}")
+            return self.read().last(word, since)
+
+        self.host.wait(look, timeout, what)
+        return self.log.last(word, since)
+
+    def wait_beats(self, count=1, timeout=60):
+        """Until so many more heartbeats have come; the last."""
+        self.read()
+        since = len(self.log.said)
+        self.host.wait(
+            lambda: len(self.read().all("beat", since)) >= count, timeout, f"{count} more heartbeats of guest {self.id}"
+        )
+        return self.log.last("beat", since)
+
+    def silent(self, seconds):
+        """Whether the guest says nothing for so long (of real time, stretched like all others)."""
+        self.read()
+        since = len(self.log.said)
+        end = time.monotonic() + seconds * self.host.accel.factor
+        while time.monotonic() < end:
+            self.host.hear(0.2)
+        return not self.read().all("beat", since)
+
+    def tell(self, command):
+        self.host.sh(f"echo {command} >/run/{self.id}.in")
+
+    def ask(self, command, word=None, timeout=60):
+        """Gives the guest a command; the line that answers it."""
+        self.read()
+        since = len(self.log.said)
+        self.tell(command)
+        return self.wait_said(word or command, since, timeout, f"the answer of guest {self.id} to {command!r}")
+
+    # -- the verdict ---------------------------------------------------------------------------------------------
+
+    def check_sound(self, when):
+        """Everything issue-proof about a guest that should never have noticed: fails, or says what was proved."""
+        answer = self.ask("check", timeout=120)
+        found = heartbeat.complaints(self.log)
+        found += [f"its kernel's log has: {line.text}" for line in self.log.all("kmsg")]
+        found += [f"{part} is {answer[part]}" for part in PARTS if answer[part] != "ok"]
+        if found:
+            self.host.fail(f"guest {self.id}, {when}: " + "; ".join(found[:6]))
+        beats = self.log.all("beat")
+        words = answer["words"]
+        self.host.prove(f"{when}: same boot {beats[-1]['id']}, counter at {answer['value']} without a step back or reset")
+        self.host.prove(f"{when}: all {words >> 17} MiB of the pattern whole, {answer['rounds']} pieces rewritten meanwhile")
+        self.host.prove(f"{when}: CLOCK_MONOTONIC, CLOCK_BOOTTIME and TSC never backwards on any CPU, no timer lost")
+        self.host.prove(f"{when}: no lockup, stall, clocksource or MCE message among {answer['messages']} of the guest's kernel")
+
+    def check_realtime(self, when):
+        """CLOCK_REALTIME against the clock of this machine, which the emulated host's kexec does not touch."""
+        asked = time.time()
+        answer = self.ask("time")
+        error = heartbeat.realtime_error(answer["real"], asked, time.time())
+        self.host.check(
+            abs(error) <= REALTIME_TOLERANCE,
+            f"{when}: CLOCK_REALTIME is right to {REALTIME_TOLERANCE} s (off by at most {abs(error):.2f} s)",
+            f"guest {self.id}, {when}: CLOCK_REALTIME is off by {error:.2f} s",
+        )
+
+    def check_alive(self, when):
+        """The guest's counters all go on."""
+        before = self.wait_beats()
+        after = self.wait_beats(3)
+        self.host.check(
+            heartbeat.alive(before, after),
+            f"{when}: the guest runs: heartbeat {after['seq']}, every CPU's process works",
+            f"guest {self.id}, {when}: a part of it stands still: {before.text} / {after.text}",
+        )
+
+    def pause(self):
+        """The longest gap that the guest has seen since the last time it was asked, in seconds of CLOCK_MONOTONIC and TSC."""
+        answer = self.ask("pause-info", "pause")
+        self.tell("pause-reset")
+        khz = answer["tsc_khz"] or 1
+        return answer["longest_mono_ns"] / 1e9, answer["longest_tsc"] / khz / 1e3
+
+
+PARTS = ("pattern", "counter", "processes", "timers", "tsc", "mono", "kmsg")
+
+
+def tail(text):
+    lines = [line for line in re.sub(r"\r", "", text).strip().splitlines() if line]
+    return lines[-1] if lines else "it said nothing"

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenarios: finding them, what they need, running one."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+from .errors import MachineLacks, ScenarioFailed
+from .host import Host
+from .report import Report
+
+FOLDER = Path(__file__).resolve().parents[1] / "scenarios"
+
+# What a scenario may say in SCENARIO, and what holds if it says nothing.
+NEEDS = {
+    "memory": 2048,  # of the host, MiB
+    "memory_file": False,  # the host's memory is a file, host.machine.options["memory_file"], readable from outside
+    "cpus": 2,
+    "iommu": False,  # VT-d
+    "old": "7.2",  # the kernel that the host boots
+    "new": "7.3",  # and that it goes to
+    "cmdline": "",  # more words for the host's kernels
+    "qemu": [],  # more arguments for QEMU
+    "initrd": [],  # more files for the host's initrd: (path inside, file of this machine)
+    "allow": [],  # regular expressions: complaints of the host's kernel that belong to the scenario
+    "deadline": 300,  # seconds for all of it, before stretching
+    "boot": True,  # the host is booted before run()
+    "programs": ["vmm", "luod", "luoctl"],  # that must have been built
+    "clouds": False,  # needs Debian's cloud kernels
+}
+
+
+class Scenario:
+    def __init__(self, name, run, needs=None, text=""):
+        unknown = set(needs or {}) - set(NEEDS)
+        if unknown:
+            raise ValueError(f"scenario {name}: SCENARIO has unknown keys {sorted(unknown)}")
+        self.name = name
+        self.run = run
+        self.needs = {**NEEDS, **(needs or {})}
+        self.text = text
+
+
+def find(name):
+    path = FOLDER / f"{name}.py"
+    if not path.is_file():
+        raise MachineLacks(f"there is no scenario {name!r}; tests/host/run --list names them")
+    spec = importlib.util.spec_from_file_location(f"scenario_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = (module.__doc__ or "").strip().split("\n", 1)[0]
+    return Scenario(name, module.run, getattr(module, "SCENARIO", {}), text)
+
+
+def names():
+    return sorted(p.stem for p in FOLDER.glob("*.py") if not p.stem.startswith("_"))
+
+
+def execute(scenario, setup, accel, folder, keep):
+    """Runs one scenario; its report. The folder goes away if it passed."""
+    report = Report(scenario.name)
+    print(f"{scenario.name}: {scenario.text}", flush=True)
+    folder.mkdir(parents=True)
+    try:
+        missing = [p for p in scenario.needs["programs"] if not setup.program(p)]
+        if missing:
+            raise ScenarioFailed(f"not built: {', '.join(missing)} (looked in {setup.build})")
+        if scenario.needs["clouds"] and not setup.clouds:
+            raise ScenarioFailed("Debian's cloud kernels are not there: run tools/setup --for test")
+        with Host(setup, accel, scenario.name, scenario.needs, folder, report) as host:
+            if scenario.needs["boot"]:
+                host.measure(f"boot of host kernel {host.old}", host.boot())
+            scenario.run(host)
+            host.check_console()
+    except ScenarioFailed as why:
+        report.failed(str(why), folder)
+        console = folder / "console.log"
+        if console.exists():
+            for line in console.read_text(errors="replace").replace("\r", "").splitlines()[-8:]:
+                report.say(f"console | {line}")
+        return report
+    report.passed()
+    if keep:
+        report.say(f"kept: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return report

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unit tests of heartbeat.py: a check that finds nothing wrong with a broken guest is worse than none."""
+
+import unittest
+
+from . import heartbeat
+
+
+def line(text):
+    text = f"HF {text}"
+    return f"{text} *{heartbeat.checksum(text):02x}\n"
+
+
+def beat(seq, **changes):
+    values = {"seq": seq, "counter": seq * 10, "mono": seq * 250, "boot": seq * 250, "real": seq, "tsc": seq * 1000, "id": "01234567"}
+    values |= {"spins": f"{seq * 5},{seq * 7}"}
+    values |= changes
+    return line("beat " + " ".join(f"{key}={value}" for key, value in values.items()))
+
+
+def log(*texts):
+    result = heartbeat.Log()
+    for text in texts:
+        result.feed(text)
+    return result
+
+
+class Reading(unittest.TestCase):
+    def test_a_line_is_read(self):
+        said = log(line("check pattern=ok words=12 kmsg=bad")).said
+        self.assertEqual([s.word for s in said], ["check"])
+        self.assertEqual(said[0]["words"], 12)
+        self.assertEqual(said[0]["kmsg"], "bad")
+
+    def test_a_boot_id_of_digits_stays_text(self):
+        self.assertEqual(log(beat(1)).said[0]["id"], "01234567")
+
+    def test_a_line_in_pieces_is_read_once(self):
+        text = beat(1)
+        self.assertEqual(len(log(text[:9], text[9:30], text[30:]).said), 1)
+
+    def test_a_changed_line_is_damaged(self):
+        result = log(beat(1).replace("counter=10", "counter=11"))
+        self.assertEqual((len(result.said), len(result.damaged)), (0, 1))
+
+    def test_kernel_output_in_front_is_kept_apart(self):
+        result = log("[    1.0] hello " + beat(1))
+        self.assertEqual((len(result.said), result.kernel), (1, ["[    1.0] hello "]))
+
+    def test_kernel_output_inside_damages(self):
+        text = beat(1)
+        result = log(text[:20] + "[    1.0] hello\n" + text[20:])
+        self.assertEqual(len(result.said), 0)
+
+
+class Judging(unittest.TestCase):
+    def assert_complains(self, about, *texts):
+        found = heartbeat.complaints(log(*texts))
+        self.assertTrue(any(about in complaint for complaint in found), found)
+
+    def test_a_sound_guest(self):
+        result = log(line("start cpus=2"), "[    1.0] Linux\n", beat(1), beat(2), beat(4))
+        self.assertEqual(heartbeat.complaints(result), [])
+        self.assertEqual(heartbeat.missed(result), 1)
+        self.assertTrue(heartbeat.alive(result.all("beat")[0], result.last("beat")))
+
+    def test_what_must_not_go_back(self):
+        self.assert_complains("counter went back", beat(1), beat(2, counter=3))
+        self.assert_complains("CLOCK_MONOTONIC went back by 1", beat(1), beat(2, mono=249))
+        self.assert_complains("CLOCK_BOOTTIME", beat(1), beat(2, boot=0))
+        self.assert_complains("TSC", beat(1), beat(2, tsc=999))
+        self.assert_complains("sequence", beat(2), beat(2))
+        self.assert_complains("spinning", beat(1), beat(2, spins="4,14"))
+
+    def test_another_boot(self):
+        self.assert_complains("another boot", beat(1), beat(2, id="89abcdef"))
+        self.assert_complains("started 2 times", line("start cpus=2"), beat(1), line("start cpus=2"))
+
+    def test_faults_and_kernel_alarms(self):
+        self.assert_complains("kind=pattern", line("fault kind=pattern bad=1"))
+        self.assert_complains("soft lockup", "[  9.0] watchdog: BUG: soft lockup - CPU#1 stuck for 22s!\n")
+        self.assert_complains("rcu: INFO", "[  9.0] rcu: INFO: rcu_sched self-detected stall on CPU\n")
+
+    def test_a_guest_of_which_one_cpu_stands_still(self):
+        before, after = log(beat(1), beat(2, spins="50,7")).said
+        self.assertFalse(heartbeat.alive(before, after))
+
+    def test_realtime(self):
+        self.assertEqual(heartbeat.realtime_error(100_500_000_000, 100.0, 101.0), 0)
+        self.assertAlmostEqual(heartbeat.realtime_error(98_000_000_000, 100.0, 101.0), -2.0)
+        self.assertAlmostEqual(heartbeat.realtime_error(103_000_000_000, 100.0, 101.0), 2.0)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Updates of the emulated host's kernel with luod and luoctl, as an operator runs them."""
+
+AGENT = "/run/holdfast/luod.sock"
+
+
+def start_luod(host):
+    """On a host that was switched on; after an update the initrd starts it."""
+    host.spawn("mkdir -p /run/holdfast; exec luod >>/run/test/luod.log 2>&1")
+    host.until(f"test -S {AGENT}", 20, "luod listens")
+
+
+def command(host, series, more=""):
+    """The operator's command that takes the host into that kernel."""
+    cmdline = host.cmdline("holdfast.resume")
+    return f"luoctl update --kernel {host.kernel(series)} --initrd {host.initrd} --cmdline '{cmdline}' {more}"
+
+
+def update(host, guests, series, when):
+    """One whole update; afterwards every guest runs and every session is finished."""
+    beats = [guest.wait_beats() for guest in guests]
+    old = host.running
+    for guest in guests:
+        guest.pause()
+    host.measure(f"{when}: from the operator's command to the start of kernel {series}", host.kexec(command(host, series), new=series, timeout=120))
+    for guest, before in zip(guests, beats):
+        guest.attach()
+        after = guest.wait_beats(1, 120)
+        if after["id"] != before["id"]:
+            host.fail(f"{when}: guest {guest.id} is another boot now")
+    wait_finished(host, when)
+    host.prove(f"{when}: the host went from kernel {host.setup.release(old)} to {host.setup.release(series)} by kexec")
+    for guest in guests:
+        mono, tsc = guest.pause()
+        host.measure(f"{when}: guest {guest.id} stood still, as it saw itself by its TSC", tsc)
+        host.measure(f"{when}: and by its CLOCK_MONOTONIC", mono)
+
+
+def wait_finished(host, when):
+    """Until luod has nothing left of the update."""
+    said = host.until("luoctl status | grep -E 'update .*: (done|failed|partial|aborted)'", 60, f"{when}: every VM is finished")
+    if ": done" not in said:
+        host.fail(f"{when}: {said.strip()}: {host.sh('luoctl timeline', check=False).strip()}")
+
+
+def timeline(host):
+    for line in host.sh("luoctl timeline").splitlines():
+        host.report.say(f"| {line}")

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake_vm.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "fake_priv.h"
+
+struct fake fake;
+
+struct guest_ram {
+	struct guest_memory_region region;
+};
+
+struct machine {
+	struct vm_config config;
+	struct guest_ram *ram;
+	struct loop *loop;
+	machine_event_fn *on_event;
+	void *opaque;
+	struct loop_timer *timer;
+	unsigned int events; /* bits to be told by the timer, one at a time */
+	uint64_t reg;
+	bool running;
+};
+
+int fake_try(enum fake_call call, struct error *err)
+{
+	unsigned int n = fake.calls[call]++;
+
+	if (fake.fails == call && n >= fake.fails_from)
+		return error_set(err, -EIO, "fake call %d fails", (int)call);
+	return 0;
+}
+
+int guest_memory_layout(uint64_t size, struct guest_memory_layout *ret, struct error *err _unused_)
+{
+	*ret = (struct guest_memory_layout){.count = 1};
+	ret->regions[0].size = size;
+	return 0;
+}
+
+static int map_ram(uint64_t size, int fd, struct guest_ram **ret)
+{
+	struct guest_ram *ram = calloc(1, sizeof(*ram));
+
+	assert_non_null(ram);
+	ram->region.size = size;
+	ram->region.fd = fd;
+	ram->region.hva = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(ram->region.hva, MAP_FAILED);
+	*ret = ram;
+	return 0;
+}
+
+int guest_ram_create(uint64_t size, struct guest_ram **ret, struct error *err)
+{
+	int fd, r = fake_try(FAKE_RAM_CREATE, err);
+
+	if (r < 0)
+		return r;
+	fd = memfd_create("fake-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return map_ram(size, fd, ret);
+}
+
+int guest_ram_adopt(uint64_t size, int *fds, unsigned int count, struct guest_ram **ret,
+		    struct error *err)
+{
+	int r = fake_try(FAKE_RAM_ADOPT, err);
+
+	assert_int_equal(count, 1);
+	return r < 0 ? r : map_ram(size, fds[0], ret);
+}
+
+void guest_ram_free(struct guest_ram *ram)
+{
+	if (!ram)
+		return;
+	munmap(ram->region.hva, ram->region.size);
+	close(ram->region.fd);
+	free(ram);
+}
+
+uint64_t guest_ram_size(const struct guest_ram *ram)
+{
+	return ram->region.size;
+}
+
+unsigned int guest_ram_region_count(const struct guest_ram *ram _unused_)
+{
+	return 1;
+}
+
+const struct guest_memory_region *guest_ram_region(const struct guest_ram *ram, unsigned int index)
+{
+	assert_int_equal(index, 0);
+	return &ram->region;
+}
+
+static void tell_next(void *opaque)
+{
+	struct machine *m = opaque;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		/* As the real one: what ends nothing first. */
+		static const enum machine_event order[] = {
+			MACHINE_EVENT_ALL_VCPUS_RAN, MACHINE_EVENT_CRASHED, MACHINE_EVENT_POWEROFF,
+			MACHINE_EVENT_RESET};
+		const struct error crash = {.code = -EFAULT, .message = "fake crash"};
+
+		if (!(m->events & (1U << order[i])))
+			continue;
+		m->events &= ~(1U << order[i]);
+		if (m->events)
+			loop_timer_arm(m->timer, 0, 0);
+		m->on_event(m->opaque, order[i], order[i] == MACHINE_EVENT_CRASHED ? &crash : NULL);
+		return;
+	}
+}
+
+void fake_tell(struct machine *m, enum machine_event event)
+{
+	m->events |= 1U << event;
+	loop_timer_arm(m->timer, 0, 0);
+}
+
+int machine_build(const struct vm_config *config, struct loop *loop, struct guest_ram *ram,
+		  machine_event_fn *on_event, void *opaque, struct machine **ret, struct error *err)
+{
+	struct machine *m;
+	int r = fake_try(FAKE_BUILD, err);
+
+	if (r < 0) {
+		guest_ram_free(ram);
+		return r;
+	}
+	m = calloc(1, sizeof(*m));
+	assert_non_null(m);
+	*m = (struct machine){.config = *config,
+			      .ram = ram,
+			      .loop = loop,
+			      .on_event = on_event,
+			      .opaque = opaque};
+	assert_int_equal(loop_timer_new(loop, tell_next, m, &m->timer, err), 0);
+	fake.machines++;
+	fake.machine = m;
+	*ret = m;
+	return 0;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	fake.machines--;
+	if (fake.machine == m)
+		fake.machine = NULL;
+	loop_timer_free(m->timer);
+	guest_ram_free(m->ram);
+	free(m);
+}
+
+int machine_boot(struct machine *m, struct error *err)
+{
+	assert_false(m->running);
+	return fake_try(FAKE_BOOT, err);
+}
+
+static int load(void *obj, uint32_t version _unused_, struct state_reader *r, enum state_mode mode,
+		struct error *err)
+{
+	uint64_t value = state_get_u64(r, "value");
+	int ret = state_reader_done(r, err);
+
+	if (ret == 0 && mode == STATE_APPLY)
+		((struct machine *)obj)->reg = value;
+	return ret;
+}
+
+static int save(const void *obj, struct state_writer *w, struct error *err _unused_)
+{
+	state_put_u64(w, "value", ((const struct machine *)obj)->reg);
+	return 0;
+}
+
+static const struct state_ops ops = {
+	.name = "register", .version = 1, .min_version = 1, .save = save, .load = load};
+
+int machine_load(struct machine *m, const struct state_blob *blob, enum state_mode mode,
+		 struct error *err)
+{
+	static const char *const others[] = {MACHINE_STATE_OTHERS, NULL};
+	const struct state_object object = {.ops = &ops, .obj = m};
+	int r = fake_try(mode == STATE_CHECK ? FAKE_CHECK : FAKE_APPLY, err);
+
+	assert_false(m->running);
+	return r < 0 ? r : state_load_objects(&object, 1, blob, others, mode, err);
+}
+
+int machine_save(struct machine *m, struct state_writer *w, struct error *err)
+{
+	const struct state_object object = {.ops = &ops, .obj = m};
+	int r = fake_try(FAKE_SAVE, err);
+
+	assert_false(m->running);
+	return r < 0 ? r : state_save_objects(&object, 1, w, err);
+}
+
+size_t machine_state_size_max(const struct machine *m _unused_)
+{
+	return 4096;
+}
+
+int machine_can_preserve(struct machine *m _unused_, struct error *err)
+{
+	return fake_try(FAKE_CAN_PRESERVE, err);
+}
+
+int machine_start(struct machine *m, struct error *err)
+{
+	int r = fake_try(FAKE_START, err);
+
+	if (r < 0)
+		return r;
+	m->running = true;
+	if (fake.crashes)
+		fake_tell(m, MACHINE_EVENT_CRASHED);
+	else if (!fake.silent)
+		fake_tell(m, MACHINE_EVENT_ALL_VCPUS_RAN);
+	return 0;
+}
+
+int machine_pause(struct machine *m, unsigned int timeout_ms _unused_, struct error *err)
+{
+	int r = fake_try(FAKE_PAUSE, err);
+
+	if (r < 0)
+		return r;
+	if (fake.resets_in_pause)
+		fake_tell(m, MACHINE_EVENT_RESET);
+	m->running = false;
+	return 0;
+}
+
+bool machine_is_running(const struct machine *m)
+{
+	return m->running;
+}
+
+int machine_resumed(struct machine *m, struct error *err)
+{
+	assert_false(m->running);
+	return fake_try(FAKE_RESUMED, err);
+}
+
+void machine_power_button(struct machine *m _unused_)
+{
+	fake.power_button++;
+}
+
+struct guest_ram *machine_ram(struct machine *m)
+{
+	return m->ram;
+}
+
+const struct vm_config *machine_config(const struct machine *m)
+{
+	return &m->config;
+}
+
+uint32_t machine_tsc_khz(const struct machine *m _unused_)
+{
+	return 1000;
+}
+
+const char *machine_console(const struct machine *m _unused_)
+{
+	return "fake";
+}
+
+void fake_set_register(struct machine *m, uint64_t value)
+{
+	m->reg = value;
+}
+
+uint64_t fake_register(const struct machine *m)
+{
+	return m->reg;
+}

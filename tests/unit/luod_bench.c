@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "luod_bench.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/sock.h"
+#include "luo/client.h"
+#include "luo/luod/peer.h"
+#include "luo/luod/registry_memfd.h"
+#include "luo/luod/vm.h"
+
+struct bench_kernel bench_kernel;
+
+/* The kernel of the bench. */
+
+int __wrap_luo_probe(unsigned int timeout_ms, struct error *err);
+int __wrap_luo_session_create(const char *name, unsigned int timeout_ms, int *ret_fd,
+			      struct error *err);
+int __wrap_luo_session_retrieve(const char *name, unsigned int timeout_ms, int *ret_fd,
+				struct error *err);
+int __wrap_luo_session_preserve_fd(int session_fd, int fd, uint64_t token, const char *what,
+				   struct error *err);
+int __wrap_luo_session_retrieve_fd(int session_fd, uint64_t token, const char *what, int *ret_fd,
+				   struct error *err);
+int __wrap_luo_session_finish(int session_fd, struct error *err);
+int __wrap_kexec_check_cmdline(const char *cmdline, const char *running, struct error *err);
+int __wrap_kexec_load(const struct kexec_image *image, struct error *err);
+int __wrap_kexec_unload(struct error *err);
+int __wrap_kexec_reboot(struct error *err);
+int __real_registry_memfd_write(int fd, const struct registry *reg, struct error *err);
+int __wrap_registry_memfd_write(int fd, const struct registry *reg, struct error *err);
+void __wrap_sync(void);
+int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *files,
+		       const posix_spawnattr_t *attr, char *const argv[], char *const env[]);
+int __wrap_kill(pid_t pid, int signo);
+
+static int new_fd(int *ret_fd)
+{
+	*ret_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	return *ret_fd < 0 ? -errno : 0;
+}
+
+int __wrap_luo_probe(unsigned int timeout_ms _unused_, struct error *err _unused_)
+{
+	return 0;
+}
+
+int __wrap_luo_session_create(const char *name, unsigned int timeout_ms _unused_, int *ret_fd,
+			      struct error *err)
+{
+	if (bench_kernel.create_fails && strcmp(name, bench_kernel.create_fails) == 0)
+		return error_set(err, -EEXIST, "session %s: cannot create it", name);
+	bench_kernel.created++;
+	return new_fd(ret_fd);
+}
+
+int __wrap_luo_session_retrieve(const char *name, unsigned int timeout_ms, int *ret_fd,
+				struct error *err)
+{
+	if (bench_kernel.retrieve_fails && strcmp(name, bench_kernel.retrieve_fails) == 0) {
+		/* Busy is a matter of time. */
+		if (bench_kernel.retrieve_error != EBUSY || timeout_ms == 0)
+			return error_set(err, -bench_kernel.retrieve_error,
+					 "session %s: cannot retrieve it", name);
+	}
+	if (strcmp(name, LUO_HOST_SESSION) == 0 && !bench_kernel.host_session)
+		return error_set(err, -ENOENT, "session %s: none", name);
+	bench_kernel.retrieved++;
+	return new_fd(ret_fd);
+}
+
+int __wrap_luo_session_preserve_fd(int session_fd _unused_, int fd _unused_,
+				   uint64_t token _unused_, const char *what, struct error *err)
+{
+	if (bench_kernel.preserve_error)
+		return error_set(err, -bench_kernel.preserve_error, "cannot preserve %s", what);
+	return 0;
+}
+
+int __wrap_luo_session_retrieve_fd(int session_fd _unused_, uint64_t token _unused_,
+				   const char *what, int *ret_fd, struct error *err)
+{
+	if (bench_kernel.retrieve_fd_error)
+		return error_set(err, -bench_kernel.retrieve_fd_error, "cannot retrieve %s", what);
+	*ret_fd = fcntl(bench_kernel.registry_fd, F_DUPFD_CLOEXEC, 0);
+	return 0;
+}
+
+int __wrap_luo_session_finish(int session_fd _unused_, struct error *err _unused_)
+{
+	bench_kernel.finished++;
+	return 0;
+}
+
+int __wrap_kexec_check_cmdline(const char *cmdline, const char *running _unused_, struct error *err)
+{
+	if (strstr(cmdline, "liveupdate=on"))
+		return 0;
+	return error_set(err, -EINVAL, "command line of the next kernel: no liveupdate=on");
+}
+
+int __wrap_kexec_load(const struct kexec_image *image _unused_, struct error *err)
+{
+	bench_kernel.loads++;
+	if (bench_kernel.load_error)
+		return error_set(err, -bench_kernel.load_error, "cannot load it");
+	return 0;
+}
+
+int __wrap_kexec_unload(struct error *err _unused_)
+{
+	bench_kernel.unloads++;
+	return 0;
+}
+
+int __wrap_kexec_reboot(struct error *err)
+{
+	bench_kernel.reboots++;
+	if (bench_kernel.at_reboot)
+		bench_kernel.at_reboot(bench_kernel.opaque);
+	return error_set(err, -bench_kernel.reboot_error, "reboot refused");
+}
+
+int __wrap_registry_memfd_write(int fd, const struct registry *reg, struct error *err)
+{
+	if (bench_kernel.write_error)
+		return error_set(err, -bench_kernel.write_error, "registry: cannot write it");
+	return __real_registry_memfd_write(fd, reg, err);
+}
+
+void __wrap_sync(void)
+{
+	atomic_fetch_add(&bench_kernel.syncs_under_way, 1);
+	/* Longer than the deadline that the test sets, and bounded. */
+	if (bench_kernel.sync_hangs)
+		poll(NULL, 0, 500);
+	atomic_fetch_sub(&bench_kernel.syncs_under_way, 1);
+}
+
+int __wrap_posix_spawn(pid_t *pid, const char *path _unused_,
+		       const posix_spawn_file_actions_t *files _unused_,
+		       const posix_spawnattr_t *attr _unused_, char *const argv[],
+		       char *const env[] _unused_)
+{
+	size_t used = 0;
+
+	if (bench_kernel.spawn_error)
+		return bench_kernel.spawn_error;
+	bench_kernel.spawns++;
+	bench_kernel.spawned[0] = '\0';
+	for (unsigned int i = 0; argv[i] && used < sizeof(bench_kernel.spawned); i++)
+		used += (size_t)snprintf(bench_kernel.spawned + used,
+					 sizeof(bench_kernel.spawned) - used, "%s%s", i ? " " : "",
+					 argv[i]);
+	*pid = getpid();
+	return 0;
+}
+
+int __wrap_kill(pid_t pid _unused_, int signo)
+{
+	if (signo == SIGKILL)
+		bench_kernel.kills++;
+	return 0;
+}
+
+/* The luod of the bench. */
+
+static void on_save(void *opaque _unused_)
+{
+}
+
+void bench_up(struct bench *b)
+{
+	struct error err = ERROR_INIT;
+	struct luod *luod = &b->luod;
+	char path[128];
+
+	memset(b, 0, sizeof(*b));
+	memset(&bench_kernel, 0, sizeof(bench_kernel));
+	bench_kernel.reboot_error = EBUSY;
+	bench_kernel.registry_fd = FD_NONE;
+	log_setup("luod", LOG_LEVEL_ERROR, open("/dev/null", O_WRONLY | O_CLOEXEC));
+	for (unsigned int i = 0; i < BENCH_VMS; i++)
+		b->vmms[i].fd = FD_NONE;
+	snprintf(b->folder, sizeof(b->folder), "/tmp/holdfast-bench-XXXXXX");
+	assert_non_null(mkdtemp(b->folder));
+	snprintf(path, sizeof(path), "%s/vms", b->folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	luod->host_session = FD_NONE;
+	luod->revision = 1;
+	luod->start_tsc = clock_tsc();
+	luod->start_ns = clock_monotonic_ns();
+	snprintf(luod->options.run_dir, sizeof(luod->options.run_dir), "%s", b->folder);
+	snprintf(luod->options.socket, sizeof(luod->options.socket), "%s/agent", b->folder);
+	snprintf(luod->options.vmm, sizeof(luod->options.vmm), "/bin/true");
+	assert_int_equal(registry_init(&luod->registry), 0);
+	assert_int_equal(loop_new(&luod->loop, &err), 0);
+	assert_int_equal(loop_timer_new(luod->loop, on_save, luod, &luod->save_timer, &err), 0);
+	assert_int_equal(agent_listener_new(luod, &luod->listener, &err), 0);
+}
+
+static int remove_one(const char *path, const struct stat *st _unused_, int type _unused_,
+		      struct FTW *ftw _unused_)
+{
+	return remove(path);
+}
+
+static bool no_sync_under_way(struct bench *b _unused_)
+{
+	return atomic_load(&bench_kernel.syncs_under_way) == 0;
+}
+
+void bench_down(struct bench *b)
+{
+	struct luod *luod = &b->luod;
+
+	bench_until(b, no_sync_under_way);
+	for (unsigned int i = 0; i < BENCH_VMS; i++)
+		close_fdp(&b->vmms[i].fd);
+	bench_settle(b);
+	agent_listener_free(luod->listener);
+	while (luod->registry.vms)
+		vm_forget(luod->registry.vms->vm);
+	registry_done(&luod->registry);
+	loop_timer_free(luod->save_timer);
+	close_fdp(&luod->host_session);
+	close_fdp(&bench_kernel.registry_fd);
+	loop_free(luod->loop);
+	nftw(b->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* The vmms of the bench. */
+
+static void say(struct played_vmm *vmm, json_t *message)
+{
+	struct error err = ERROR_INIT;
+
+	assert_non_null(message);
+	assert_int_equal(sock_send_json(vmm->fd, message, NULL, 0, &err), 0);
+	json_decref(message);
+}
+
+void bench_say_phase(struct played_vmm *vmm, enum agent_phase phase)
+{
+	struct agent_event event = {.kind = AGENT_EVENT_PHASE, .phase = phase};
+
+	vmm->phase = phase;
+	say(vmm, agent_event_to_json(&event));
+}
+
+void bench_connect(struct bench *b, struct played_vmm *vmm, const char *id, enum agent_phase phase)
+{
+	struct agent_hello hello = {.id = id,
+				    .pid = (uint32_t)getpid(),
+				    .version = "0.1.0",
+				    .phase = phase,
+				    .preserve = vmm->preserve,
+				    .memory = MIB,
+				    .cpus = 1,
+				    .tsc_khz = 1000000};
+	struct error err = ERROR_INIT;
+
+	snprintf(vmm->id, sizeof(vmm->id), "%s", id);
+	vmm->phase = phase;
+	assert_int_equal(sock_connect(b->luod.options.socket, SOCK_SEQPACKET | SOCK_NONBLOCK,
+				      &vmm->fd, &err),
+			 0);
+	say(vmm, agent_hello_to_json(&hello));
+	bench_settle(b);
+}
+
+static const enum agent_phase phase_after[AGENT_VERB_MAX] = {
+	[AGENT_PREPARE] = AGENT_PHASE_PREPARED, [AGENT_FREEZE] = AGENT_PHASE_FROZEN,
+	[AGENT_THAW] = AGENT_PHASE_PREPARED,	[AGENT_ABORT] = AGENT_PHASE_RUNNING,
+	[AGENT_RESUME] = AGENT_PHASE_RESUMED,	[AGENT_FINISH] = AGENT_PHASE_RUNNING,
+};
+
+static void obey(struct played_vmm *vmm, const struct agent_request *request)
+{
+	struct agent_reply reply = {.seq = request->seq, .ok = true, .has_timeline = true};
+	enum timeline_phase phase = request->verb == AGENT_PREPARE  ? TIMELINE_PREPARE
+				    : request->verb == AGENT_FREEZE ? TIMELINE_FREEZE
+								    : TIMELINE_RUN;
+
+	vmm->phase = reply.phase = phase_after[request->verb];
+	timeline_begin(&reply.timeline, phase);
+	timeline_end(&reply.timeline, phase);
+	say(vmm, agent_reply_to_json(&reply));
+}
+
+static void refuse(struct played_vmm *vmm, const struct agent_request *request)
+{
+	struct agent_reply reply = {.seq = request->seq, .code = -ENOMEM, .message = "no"};
+
+	if (request->verb == AGENT_RESUME)
+		vmm->phase = AGENT_PHASE_FAILED;
+	reply.phase = vmm->phase;
+	say(vmm, agent_reply_to_json(&reply));
+}
+
+static void act(struct played_vmm *vmm, const struct agent_request *request)
+{
+	struct agent_event event = {.kind = AGENT_EVENT_EXIT, .reason = "poweroff"};
+
+	switch (vmm->conduct[request->verb]) {
+	case OBEY:
+		obey(vmm, request);
+		break;
+	case REFUSE:
+		refuse(vmm, request);
+		break;
+	case POWEROFF:
+		say(vmm, agent_event_to_json(&event));
+		close_fdp(&vmm->fd);
+		break;
+	case DIE:
+		close_fdp(&vmm->fd);
+		break;
+	case WAIT:
+		break;
+	}
+}
+
+static void play(struct played_vmm *vmm)
+{
+	int fds[SOCK_FDS_MAX];
+	unsigned int count = 0;
+	struct agent_request request;
+	struct error err = ERROR_INIT;
+	size_t used = strlen(vmm->journal);
+	json_t *message;
+
+	if (vmm->fd < 0 || sock_recv_json(vmm->fd, &message, fds, &count, &err) < 0)
+		return;
+	assert_int_equal(agent_request_from_json(message, &request, &err), 0);
+	json_decref(message);
+	vmm->sessions += count;
+	for (unsigned int i = 0; i < count; i++)
+		close(fds[i]);
+	snprintf(vmm->journal + used, sizeof(vmm->journal) - used, "%s%s", used ? " " : "",
+		 agent_verb_name(request.verb));
+	act(vmm, &request);
+}
+
+static void turn(struct bench *b)
+{
+	assert_int_equal(loop_run_once(b->luod.loop, 5), 0);
+	for (unsigned int i = 0; i < BENCH_VMS; i++)
+		play(&b->vmms[i]);
+}
+
+void bench_until(struct bench *b, bool (*done)(struct bench *b))
+{
+	uint64_t deadline = clock_monotonic_ns() + 20 * NSEC_PER_SEC;
+
+	while (!done(b)) {
+		if (clock_monotonic_ns() > deadline)
+			fail_msg("it did not come to its end");
+		turn(b);
+	}
+}
+
+void bench_settle(struct bench *b)
+{
+	for (unsigned int i = 0; i < 5; i++)
+		turn(b);
+}
+
+bool bench_update_ended(struct bench *b)
+{
+	return !b->luod.update && update_has_ended(&b->luod.registry.update);
+}
+
+struct vm_record *bench_record(struct bench *b, const char *id)
+{
+	struct vm_record *record = registry_find(&b->luod.registry, id);
+
+	assert_non_null(record);
+	return record;
+}
+
+void bench_assert_clean(struct bench *b)
+{
+	assert_null(b->luod.update);
+	for (struct vm_record *record = b->luod.registry.vms; record; record = record->next)
+		assert_int_equal(record->vm->session_fd, FD_NONE);
+	assert_int_equal(bench_kernel.loads > 0 ? bench_kernel.unloads : 1,
+			 MAX_OF(bench_kernel.loads, 1));
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmm/config: what is read, what is refused and in how many words, and the round trip. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "vmm/config.h"
+
+static int read_text(const char *text, struct vm_config *config, struct error *err)
+{
+	json_t *json = json_loads(text, 0, NULL);
+	int r;
+
+	assert_non_null(json);
+	vm_config_init(config);
+	r = vm_config_from_json(json, config, err);
+	json_decref(json);
+	return r;
+}
+
+static void assert_refused(const char *text, const char *const *words)
+{
+	struct vm_config config, untouched;
+	struct error err = ERROR_INIT;
+
+	vm_config_init(&untouched);
+	assert_int_equal(read_text(text, &config, &err), -EINVAL);
+	for (; *words; words++) {
+		if (!strstr(err.message, *words))
+			fail_msg("\"%s\" is not in \"%s\"", *words, err.message);
+	}
+	assert_memory_equal(&config, &untouched, sizeof(config));
+}
+
+#define REFUSED(text, ...) assert_refused(text, (const char *const[]){__VA_ARGS__, NULL})
+
+static const char whole[] =
+	"{\"id\": \"web-1.a\", \"kernel\": \"/boot/k\", \"initramfs\": \"/boot/i\","
+	" \"cmdline\": \"console=ttyS0 quiet\", \"cpus\": 4, \"memory\": \"6G\","
+	" \"console\": \"socket=/run/c\", \"api-socket\": \"/run/a\","
+	" \"agent\": \"/run/luod\", \"preserve-on-update\": true}";
+
+static void test_whole(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	struct vm_config config;
+
+	assert_int_equal(read_text(whole, &config, &err), 0);
+	assert_string_equal(config.id, "web-1.a");
+	assert_string_equal(config.kernel, "/boot/k");
+	assert_string_equal(config.initramfs, "/boot/i");
+	assert_string_equal(config.cmdline, "console=ttyS0 quiet");
+	assert_int_equal(config.cpus, 4);
+	assert_int_equal(config.memory, 6 * GIB);
+	assert_int_equal(config.console.mode, CONSOLE_SOCKET);
+	assert_string_equal(config.console.path, "/run/c");
+	assert_string_equal(config.api_socket, "/run/a");
+	assert_string_equal(config.agent, "/run/luod");
+	assert_true(config.preserve_on_update);
+}
+
+static void test_round_trip(void **state _unused_)
+{
+	static const char *const consoles[] = {"off", "stdio", "pty", "file=/a=b,c", "socket=/s"};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(consoles); i++) {
+		struct vm_config config, again;
+		struct error err = ERROR_INIT;
+		json_t *json;
+
+		assert_int_equal(read_text(whole, &config, &err), 0);
+		json = json_pack("{ss}", "console", consoles[i]);
+		assert_int_equal(vm_config_from_json(json, &config, &err), 0);
+		json_decref(json);
+		json = vm_config_to_json(&config);
+		assert_non_null(json);
+		vm_config_init(&again);
+		assert_int_equal(vm_config_from_json(json, &again, &err), 0);
+		json_decref(json);
+		assert_string_equal(again.console.path, config.console.path);
+		assert_int_equal(again.console.mode, config.console.mode);
+		assert_string_equal(again.id, config.id);
+		assert_string_equal(again.kernel, config.kernel);
+		assert_string_equal(again.initramfs, config.initramfs);
+		assert_string_equal(again.cmdline, config.cmdline);
+		assert_string_equal(again.api_socket, config.api_socket);
+		assert_string_equal(again.agent, config.agent);
+		assert_int_equal(again.cpus, config.cpus);
+		assert_int_equal(again.memory, config.memory);
+		assert_int_equal(again.preserve_on_update, config.preserve_on_update);
+	}
+}
+
+static void test_all_problems_at_once(void **state _unused_)
+{
+	REFUSED("{\"id\": \"-x\", \"kernel\": 5, \"cpus\": 33, \"memory\": \"3M\","
+		" \"console\": \"tty\", \"preserve-on-update\": \"yes\", \"kernal\": \"/k\"}",
+		"id: must be 1 to 60", "kernel: must be a string", "cpus: must be from 1 to 32",
+		"memory: must be from 33554432", "console: must be off, stdio, pty", "\"tty\"",
+		"preserve-on-update: must be true or false", "kernal: unknown key");
+}
+
+static void test_refusals(void **state _unused_)
+{
+	REFUSED("[]", "must be an object");
+	REFUSED("{\"memory\": 1073741825}", "memory: must be a multiple of 2M");
+	REFUSED("{\"memory\": \"1.5G\"}", "memory");
+	REFUSED("{\"memory\": \"99999999T\"}", "memory");
+	REFUSED("{\"cpus\": 0}", "cpus: must be from 1");
+	REFUSED("{\"cpus\": -1}", "cpus: must be from 1");
+	REFUSED("{\"console\": \"file=\"}", "console");
+	REFUSED("{\"console\": \"stdio2\"}", "console");
+	REFUSED("{\"id\": \"\"}", "id");
+	REFUSED("{\"id\": \"a/b\"}", "id");
+	REFUSED("{\"id\": \"abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijX\"}",
+		"id");
+}
+
+static void test_longest_id(void **state _unused_)
+{
+	static const char id[] = "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghij";
+	json_t *json = json_pack("{ss}", "id", id);
+	struct error err = ERROR_INIT;
+	struct vm_config config;
+
+	vm_config_init(&config);
+	assert_int_equal(vm_config_from_json(json, &config, &err), 0);
+	assert_string_equal(config.id, id);
+	json_decref(json);
+}
+
+static void test_nul_in_string(void **state _unused_)
+{
+	json_t *json = json_pack("{s:s#}", "kernel", "/a\0b", 4);
+	struct error err = ERROR_INIT;
+	struct vm_config config;
+
+	vm_config_init(&config);
+	assert_int_equal(vm_config_from_json(json, &config, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "NUL"));
+	json_decref(json);
+}
+
+static void test_over_what_is_there(void **state _unused_)
+{
+	json_t *json = json_pack("{ss}", "agent", "/run/other");
+	struct error err = ERROR_INIT;
+	struct vm_config config;
+
+	assert_int_equal(read_text(whole, &config, &err), 0);
+	assert_int_equal(vm_config_from_json(json, &config, &err), 0);
+	assert_string_equal(config.agent, "/run/other");
+	assert_string_equal(config.api_socket, "/run/a");
+	assert_int_equal(config.cpus, 4);
+	json_decref(json);
+}
+
+static void test_validate(void **state _unused_)
+{
+	char kernel[] = "/tmp/holdfast-test-kernel-XXXXXX";
+	struct error err = ERROR_INIT;
+	struct vm_config config;
+	int fd = mkstemp(kernel);
+
+	assert_true(fd >= 0);
+	close(fd);
+	vm_config_init(&config);
+	snprintf(config.id, sizeof(config.id), "a");
+	snprintf(config.kernel, sizeof(config.kernel), "%s", kernel);
+	assert_int_equal(vm_config_validate(&config, &err), 0);
+
+	snprintf(config.kernel, sizeof(config.kernel), "/");
+	snprintf(config.initramfs, sizeof(config.initramfs), "/does/not/exist");
+	snprintf(config.api_socket, sizeof(config.api_socket), "/nowhere/a.sock");
+	snprintf(config.agent, sizeof(config.agent), "/nowhere/a.sock");
+	config.id[0] = '\0';
+	assert_int_equal(vm_config_validate(&config, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "id: must be given"));
+	assert_non_null(strstr(err.message, "kernel: / is not a regular file"));
+	assert_non_null(strstr(err.message, "initramfs: /does/not/exist: No such file"));
+	assert_non_null(strstr(err.message, "api-socket: folder /nowhere: No such file"));
+	assert_non_null(strstr(err.message, "api-socket and agent: both are"));
+	unlink(kernel);
+}
+
+static void test_socket_path_too_long(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	struct vm_config config;
+
+	vm_config_init(&config);
+	memset(config.agent, 'a', 108);
+	assert_int_equal(vm_config_validate(&config, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "longer than the 107 bytes"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_all_problems_at_once),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_longest_id),
+		cmocka_unit_test(test_nul_in_string),
+		cmocka_unit_test(test_over_what_is_there),
+		cmocka_unit_test(test_validate),
+		cmocka_unit_test(test_socket_path_too_long),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

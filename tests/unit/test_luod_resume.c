@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * luod in the new kernel: the registry found, each VM's vmm started and given its session, the
+ * update ended; and every way in which one VM fails while the others come through.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "luo/luod/lifecycle.h"
+#include "luo/luod/registry_memfd.h"
+#include "luo/luod/resume.h"
+#include "luo/luod/state_file.h"
+#include "luod_bench.h"
+
+static struct bench bench;
+
+/* What a luod of the previous kernel left: VMs a and b, frozen. */
+static void hand_over(void)
+{
+	static const char *const ids[] = {"a", "b"};
+	struct error err = ERROR_INIT;
+	struct registry reg;
+
+	assert_int_equal(registry_init(&reg), 0);
+	reg.update = (struct update_record){
+		.id = "an-update", .state = UPDATE_REBOOTING, .kexec_begin_tsc = 1, .from = "7.2"};
+	for (unsigned int i = 0; i < ARRAY_SIZE(ids); i++) {
+		struct vm_record *record = registry_add(&reg, ids[i]);
+
+		record->status = VM_CONNECTED;
+		record->phase = AGENT_PHASE_FROZEN;
+		record->preserve = record->in_update = true;
+		record->pid = 7;
+		record->timeline.phases[TIMELINE_FREEZE].begin_tsc = 1;
+		record->timeline.phases[TIMELINE_FREEZE].end_tsc = 1;
+		registry_set_text(record->binary, sizeof(record->binary), "/opt/vmm");
+	}
+	assert_int_equal(registry_memfd_new(&reg, &bench_kernel.registry_fd, &err), 0);
+	assert_int_equal(registry_memfd_write(bench_kernel.registry_fd, &reg, &err), 0);
+	bench_kernel.host_session = true;
+	registry_done(&reg);
+}
+
+static void attach_all(void)
+{
+	for (struct vm_record *record = bench.luod.registry.vms; record; record = record->next)
+		assert_int_equal(vm_attach(&bench.luod, record, NULL), 0);
+}
+
+/* As main() does it, until the vmms are started. */
+static void start_luod(void)
+{
+	struct error err = ERROR_INIT;
+
+	hand_over();
+	assert_int_equal(resume_probe(&bench.luod, &err), 1);
+	attach_all();
+	resume_begin(&bench.luod);
+}
+
+static int set_up(void **state _unused_)
+{
+	bench_up(&bench);
+	return 0;
+}
+
+static int tear_down(void **state _unused_)
+{
+	bench_down(&bench);
+	return 0;
+}
+
+static enum update_state update_state(void)
+{
+	return bench.luod.registry.update.state;
+}
+
+static void connect_both(void)
+{
+	bench_connect(&bench, &bench.vmms[0], "a", AGENT_PHASE_WAITING);
+	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_WAITING);
+}
+
+static void test_all_resumed(void **state _unused_)
+{
+	const struct vm_record *a;
+
+	start_luod();
+	assert_int_equal(update_state(), UPDATE_RESUMING);
+	assert_int_equal(bench_kernel.spawns, 2);
+	assert_non_null(strstr(bench_kernel.spawned, "/opt/vmm --resume --id b --agent "));
+	/* Nothing is retrieved before somebody is there to have it. */
+	assert_int_equal(bench_kernel.retrieved, 1);
+	connect_both();
+	bench_until(&bench, bench_update_ended);
+	assert_int_equal(update_state(), UPDATE_DONE);
+	assert_string_equal(bench.vmms[0].journal, "resume finish");
+	assert_string_equal(bench.vmms[1].journal, "resume finish");
+	assert_int_equal(bench.vmms[0].sessions, 1);
+	assert_int_equal(bench_kernel.finished, 1);
+	assert_int_equal(bench.luod.host_session, FD_NONE);
+	a = bench_record(&bench, "a");
+	assert_false(a->resume);
+	assert_true(a->preserve);
+	assert_int_equal(a->vm->session_fd, FD_NONE);
+	assert_int_equal(a->timeline.phases[TIMELINE_KEXEC].begin_tsc, 1);
+	assert_int_equal(a->timeline.phases[TIMELINE_KEXEC].end_tsc, bench.luod.start_tsc);
+	assert_true(timeline_blackout_tsc(&a->timeline) > 0);
+	assert_int_equal(json_array_size(bench.luod.registry.history), 1);
+}
+
+static void test_nothing_handed_over(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(resume_probe(&bench.luod, &err), 0);
+	bench_kernel.retrieve_fails = LUO_HOST_SESSION;
+	bench_kernel.retrieve_error = EALREADY;
+	assert_int_equal(resume_probe(&bench.luod, &err), 0);
+	bench_kernel.retrieve_error = EIO;
+	assert_int_equal(resume_probe(&bench.luod, &err), -EIO);
+}
+
+static void test_damaged_registry(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	hand_over();
+	assert_int_equal(ftruncate(bench_kernel.registry_fd, 40), 0);
+	assert_int_equal(resume_probe(&bench.luod, &err), -EBADMSG);
+	assert_non_null(strstr(err.message, "registry: "));
+	/* It is kept, and nothing was finished. */
+	assert_true(bench.luod.host_session >= 0);
+	assert_int_equal(bench_kernel.finished, 0);
+	assert_int_equal(bench.luod.registry.vm_count, 0);
+	/* A vmm that somebody starts by hand gets its session all the same. */
+	bench_connect(&bench, &bench.vmms[0], "a", AGENT_PHASE_WAITING);
+	bench_settle(&bench);
+	assert_string_equal(bench.vmms[0].journal, "resume finish");
+}
+
+static bool update_is_partial(struct bench *b)
+{
+	return b->luod.registry.update.state == UPDATE_PARTIAL;
+}
+
+static bool update_is_done(struct bench *b)
+{
+	return b->luod.registry.update.state == UPDATE_DONE;
+}
+
+/* b fails, a goes on; then another binary takes b up. */
+static void test_retry(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	struct vm_record *b;
+
+	start_luod();
+	bench.vmms[1].conduct[AGENT_RESUME] = REFUSE;
+	connect_both();
+	bench_until(&bench, update_is_partial);
+	b = bench_record(&bench, "b");
+	assert_string_equal(bench.vmms[0].journal, "resume finish");
+	assert_string_equal(bench.vmms[1].journal, "resume");
+	assert_int_equal(b->status, VM_FAILED);
+	assert_string_equal(b->why, "vm b: resume: no");
+	assert_non_null(strstr(bench.luod.registry.update.why, "vm b: resume: no"));
+	/* What is preserved of it is there, and the registry too. */
+	assert_true(b->resume);
+	assert_true(b->vm->session_fd >= 0);
+	assert_true(bench.luod.host_session >= 0);
+	assert_int_equal(bench_kernel.finished, 0);
+	assert_int_equal(update_check_vm(b, &err), -EBUSY);
+	assert_int_equal(lifecycle_forget(b->vm, false, &err), -EBUSY);
+
+	/* The one that failed is still there: it is ended, then the other starts. */
+	assert_int_equal(lifecycle_resume(b->vm, "/opt/new-vmm", &err), 0);
+	assert_int_equal(bench_kernel.kills, 1);
+	close_fdp(&bench.vmms[1].fd);
+	bench_settle(&bench);
+	bench.vmms[1].conduct[AGENT_RESUME] = OBEY;
+	bench.vmms[1].journal[0] = '\0';
+	/* SIGCHLD would tell; here the test does. */
+	lifecycle_on_gone(b->vm, "killed", false);
+	assert_non_null(strstr(bench_kernel.spawned, "/opt/new-vmm --resume --id b"));
+	assert_int_equal(lifecycle_resume(b->vm, NULL, &err), -EALREADY);
+	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_WAITING);
+	bench_until(&bench, update_is_done);
+	assert_string_equal(bench.vmms[1].journal, "resume finish");
+	assert_string_equal(bench.luod.registry.update.why, "");
+	assert_int_equal(bench.luod.host_session, FD_NONE);
+	/* The session was retrieved once: only its duplicate was handed out again. */
+	assert_int_equal(bench_kernel.retrieved, 3);
+	assert_int_equal(json_array_size(bench.luod.registry.history), 1);
+}
+
+static void test_vmm_dies_before_hello(void **state _unused_)
+{
+	struct vm_record *b;
+
+	start_luod();
+	b = bench_record(&bench, "b");
+	lifecycle_on_gone(b->vm, "its vmm exited with status 1", false);
+	assert_int_equal(b->status, VM_FAILED);
+	assert_int_equal(update_state(), UPDATE_RESUMING);
+	bench_connect(&bench, &bench.vmms[0], "a", AGENT_PHASE_WAITING);
+	bench_until(&bench, update_is_partial);
+	/* Its session is where it was. */
+	assert_int_equal(bench_kernel.retrieved, 2);
+	assert_int_equal(b->vm->session_fd, FD_NONE);
+	assert_true(b->resume);
+}
+
+static void test_no_binary(void **state _unused_)
+{
+	bench_kernel.spawn_error = ENOENT;
+	start_luod();
+	assert_int_equal(update_state(), UPDATE_PARTIAL);
+	assert_non_null(strstr(bench_record(&bench, "a")->why, "cannot start /opt/vmm"));
+	assert_true(bench_record(&bench, "a")->resume);
+}
+
+static void test_discard(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	bench_kernel.spawn_error = ENOENT;
+	start_luod();
+	assert_int_equal(lifecycle_forget(bench_record(&bench, "a")->vm, false, &err), -ENOTEMPTY);
+	assert_int_equal(lifecycle_forget(bench_record(&bench, "a")->vm, true, &err), 0);
+	assert_null(registry_find(&bench.luod.registry, "a"));
+	assert_int_equal(bench_kernel.finished, 1);
+	assert_int_equal(update_state(), UPDATE_PARTIAL);
+	assert_int_equal(lifecycle_forget(bench_record(&bench, "b")->vm, true, &err), 0);
+	assert_int_equal(update_state(), UPDATE_DONE);
+}
+
+static void test_session_not_to_be_had(void **state _unused_)
+{
+	start_luod();
+	bench_kernel.retrieve_fails = "vm:b";
+	bench_kernel.retrieve_error = ENOENT;
+	connect_both();
+	bench_until(&bench, update_is_partial);
+	assert_string_equal(bench.vmms[0].journal, "resume finish");
+	assert_string_equal(bench.vmms[1].journal, "");
+	assert_non_null(strstr(bench_record(&bench, "b")->why, "session vm:b"));
+}
+
+static void test_device_busy(void **state _unused_)
+{
+	start_luod();
+	bench_kernel.retrieve_fails = "vm:b";
+	bench_kernel.retrieve_error = EBUSY;
+	connect_both();
+	bench_until(&bench, update_is_done);
+	assert_string_equal(bench.vmms[1].journal, "resume finish");
+}
+
+static bool b_is_loaded(struct bench *b)
+{
+	return bench_record(b, "b")->phase == AGENT_PHASE_LOADED;
+}
+
+/* A vmm may answer "loaded" and tell later that its guest runs. */
+static void test_resumed_by_event(void **state _unused_)
+{
+	struct agent_reply reply = {.ok = true, .phase = AGENT_PHASE_LOADED};
+
+	start_luod();
+	bench.vmms[1].conduct[AGENT_RESUME] = WAIT;
+	connect_both();
+	bench_settle(&bench);
+	reply.seq = bench_record(&bench, "b")->vm->request.seq;
+	vm_on_reply(bench_record(&bench, "b")->vm, &reply);
+	bench_until(&bench, b_is_loaded);
+	assert_string_equal(bench.vmms[1].journal, "resume");
+	bench_say_phase(&bench.vmms[1], AGENT_PHASE_RESUMED);
+	bench_until(&bench, update_is_done);
+	assert_string_equal(bench.vmms[1].journal, "resume finish");
+}
+
+static void test_finish_fails(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	start_luod();
+	bench.vmms[1].conduct[AGENT_FINISH] = REFUSE;
+	connect_both();
+	bench_until(&bench, update_is_partial);
+	assert_int_equal(bench_record(&bench, "b")->status, VM_CONNECTED);
+	bench.vmms[1].conduct[AGENT_FINISH] = OBEY;
+	assert_int_equal(lifecycle_resume(bench_record(&bench, "b")->vm, NULL, &err), 0);
+	bench_until(&bench, update_is_done);
+	assert_string_equal(bench.vmms[1].journal, "resume finish finish");
+}
+
+/* luod dies in the middle of it: the state file lets the next one go on. */
+static void test_luod_again(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	struct vm_record *a, *b;
+
+	start_luod();
+	bench_connect(&bench, &bench.vmms[0], "a", AGENT_PHASE_WAITING);
+	bench_settle(&bench);
+	assert_int_equal(state_file_write(&bench.luod, &err), 0);
+	/* The luod goes, with all it had in memory; its files stay. */
+	close_fdp(&bench.vmms[0].fd);
+	bench_settle(&bench);
+	while (bench.luod.registry.vms)
+		vm_forget(bench.luod.registry.vms->vm);
+	registry_done(&bench.luod.registry);
+	assert_int_equal(registry_init(&bench.luod.registry), 0);
+	bench_kernel.retrieve_fails = LUO_HOST_SESSION;
+	bench_kernel.retrieve_error = EALREADY;
+	assert_int_equal(resume_probe(&bench.luod, &err), 0);
+	assert_int_equal(state_file_read(&bench.luod, &err), 1);
+	a = bench_record(&bench, "a");
+	b = bench_record(&bench, "b");
+	assert_false(a->resume);
+	/* b's vmm was started, and is gone: it is still to be taken up. */
+	b->pid = 0;
+	state_file_settle(&bench.luod);
+	assert_int_equal(b->status, VM_PRESERVED);
+	assert_int_equal(update_state(), UPDATE_RESUMING);
+	attach_all();
+	resume_begin(&bench.luod);
+	assert_non_null(strstr(bench_kernel.spawned, "--resume --id b"));
+	bench_connect(&bench, &bench.vmms[0], "a", AGENT_PHASE_RUNNING);
+	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_WAITING);
+	bench_until(&bench, update_is_done);
+	assert_string_equal(bench.vmms[1].journal, "resume finish");
+}
+
+static void test_state_file(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	char path[128];
+	FILE *file;
+
+	assert_int_equal(state_file_read(&bench.luod, &err), 0);
+	snprintf(path, sizeof(path), "%s/luod.json", bench.folder);
+	file = fopen(path, "w");
+	fputs("{\"boot-id\": \"another\", \"registry\": 7}", file);
+	fclose(file);
+	assert_int_equal(state_file_read(&bench.luod, &err), 0);
+	file = fopen(path, "w");
+	fputs("{\"boot-id\": ", file);
+	fclose(file);
+	assert_int_equal(state_file_read(&bench.luod, &err), -EINVAL);
+	/* An update that was under way has failed. */
+	snprintf(bench.luod.registry.update.id, UPDATE_ID_SIZE, "x");
+	bench.luod.registry.update.state = UPDATE_FREEZING;
+	assert_int_equal(state_file_write(&bench.luod, &err), 0);
+	registry_done(&bench.luod.registry);
+	registry_init(&bench.luod.registry);
+	assert_int_equal(state_file_read(&bench.luod, &err), 1);
+	state_file_settle(&bench.luod);
+	assert_int_equal(update_state(), UPDATE_FAILED);
+	assert_int_equal(json_array_size(bench.luod.registry.history), 1);
+}
+
+int main(void)
+{
+#define WITH_BENCH(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		WITH_BENCH(test_all_resumed),
+		WITH_BENCH(test_nothing_handed_over),
+		WITH_BENCH(test_damaged_registry),
+		WITH_BENCH(test_retry),
+		WITH_BENCH(test_vmm_dies_before_hello),
+		WITH_BENCH(test_no_binary),
+		WITH_BENCH(test_discard),
+		WITH_BENCH(test_session_not_to_be_had),
+		WITH_BENCH(test_device_busy),
+		WITH_BENCH(test_resumed_by_event),
+		WITH_BENCH(test_finish_fails),
+		WITH_BENCH(test_luod_again),
+		WITH_BENCH(test_state_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The two kernels of the emulated host, built from Debian's source packages or from a tree that the user names, and kept
+# in the cache under a key of everything that went into them. Sourced, never run.
+
+# shellcheck source=tools/lib/kernel-recipe.sh
+. "$HF_ROOT/tools/lib/kernel-recipe.sh"
+
+KERNEL_SUITE=trixie-backports
+KERNEL_CONFIG=$HF_ROOT/tests/host/kernel/host.config
+
+# kernel_version SERIES: the version that set-up has chosen, or nothing.
+kernel_version() {
+    local dir
+    if kernel_is_own "$1"; then
+        dir=$HOLDFAST_KERNEL_SRC
+        [ -f "$dir/Kconfig" ] || need "HOLDFAST_KERNEL_SRC=$dir is not a kernel tree (no Kconfig there)"
+        printf 'own-%s' "$(kernel_own_id "$dir")"
+    else
+        cat "$HF_CACHE/sources/linux-$1/version" 2>/dev/null || true
+    fi
+}
+
+kernel_is_own() { [ "$1" = 7.3 ] && [ -n "${HOLDFAST_KERNEL_SRC:-}" ]; }
+
+# What a user's tree holds: its commit and changes if it is a git tree, else names, sizes and times of its files.
+kernel_own_id() {
+    if git -C "$1" rev-parse -q --verify HEAD >/dev/null 2>&1; then
+        { git -C "$1" rev-parse HEAD && git -C "$1" diff HEAD &&
+            git -C "$1" ls-files -o --exclude-standard -z | (cd "$1" && xargs -0r sha256sum); } | sha
+    else
+        (cd "$1" && find . -type f -printf '%p %s %T@\n' | sort) | sha
+    fi
+}
+
+kernel_patches() {
+    local dir=$HF_ROOT/iommu/kernel/patches
+    [ ! -d "$dir" ] || find "$dir" -maxdepth 1 -name '*.patch' | LC_ALL=C sort
+}
+
+# kernel_key SERIES VERSION
+kernel_key() {
+    {
+        echo "$1 $2"
+        grep -E '^CONFIG_|is not set$' "$KERNEL_CONFIG"
+        grep -vE '^ *(#|$)' "$HF_ROOT/tools/lib/kernel-recipe.sh"
+        [ "$1" != 7.3 ] || kernel_patches | xargs -r cat
+    } | sha
+}
+
+# kernel_dir SERIES: where the finished kernel is kept; empty before the first set-up.
+kernel_dir() {
+    local version
+    version=$(kernel_version "$1")
+    [ -n "$version" ] || return 0
+    printf '%s/kernels/%s-%s' "$HF_CACHE" "$1" "$(kernel_key "$1" "$version")"
+}
+
+# kernel_source SERIES: chooses the version (the newest there is, once) and keeps Debian's source package.
+kernel_source() {
+    local dir=$HF_CACHE/sources/linux-$1 version tmp
+    if kernel_is_own "$1" || [ -f "$dir/version" ]; then
+        return
+    fi
+    debian_conf "$KERNEL_SUITE"
+    version=$(debian_newest "$KERNEL_SUITE" "linux-source-$1" "$1.")
+    [ -n "$version" ] || die "Debian's $KERNEL_SUITE has no linux-source-$1 (any more): name a kernel tree of your own in HOLDFAST_KERNEL_SRC"
+    step "fetching the source of Linux ${version%%-*} (Debian $version)"
+    tmp=$(new_dir source)
+    debian_fetch "$KERNEL_SUITE" "linux-source-$1" "$version" "$tmp/deb"
+    mv "$tmp/deb/usr/src/linux-source-$1.tar.xz" "$tmp/source.tar.xz"
+    rm -rf "$tmp/deb"
+    printf '%s\n' "$version" >"$tmp/version"
+    mkdir -p "$HF_CACHE/sources"
+    rm -rf "$dir"
+    mv "$tmp" "$dir"
+}
+
+kernel_build() { locked "kernel-$1" kernel_build_locked "$1"; }
+
+kernel_build_locked() {
+    local series=$1 dir version tmp
+    kernel_source "$series"
+    version=$(kernel_version "$series")
+    dir=$(kernel_dir "$series")
+    [ ! -f "$dir/bzImage" ] || return 0
+    rm -rf "$HF_CACHE/tmp/kernel-$series".*
+    tmp=$(new_dir "kernel-$series")
+    # A build that is interrupted must not go on, nor leave gigabytes behind.
+    KERNEL_TMP=$tmp KERNEL_JOB=
+    trap kernel_interrupted EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    mkdir -p "$tmp/out" "$HF_CACHE/log"
+    kernel_unpack "$series" "$tmp"
+    step "building host kernel $series ($version), $(nproc) jobs at a time; log: $HF_CACHE/log/kernel-$series.log"
+    # In a process group of its own, so that all of it can be ended.
+    set -m
+    (kernel_compile "$tmp/src" "$tmp/build" "$tmp/out") >"$HF_CACHE/log/kernel-$series.log" 2>&1 </dev/null &
+    KERNEL_JOB=$!
+    set +m
+    kernel_watch "$KERNEL_JOB" "$series" "$HF_CACHE/log/kernel-$series.log"
+    KERNEL_JOB=
+    printf '%s\n' "$version" >"$tmp/out/version"
+    mkdir -p "$HF_CACHE/kernels"
+    rm -rf "$dir"
+    mv "$tmp/out" "$dir"
+    trap - EXIT INT TERM
+    rm -rf "$tmp"
+    kernel_prune "$series"
+    say "    kernel $(cat "$dir/release") is ready ($(du -k "$dir/bzImage" | cut -f1) KiB)"
+}
+
+# kernel_prune SERIES: of the kernels that other configurations made, the latest few are kept.
+kernel_prune() {
+    find "$HF_CACHE/kernels" -maxdepth 1 -type d -name "$1-*" -printf '%T@ %p\n' | sort -rn | tail -n +6 | cut -d' ' -f2- |
+        xargs -r rm -rf
+}
+
+kernel_interrupted() {
+    [ -z "$KERNEL_JOB" ] || kill -TERM -- "-$KERNEL_JOB" 2>/dev/null || true
+    [ -z "$KERNEL_JOB" ] || wait "$KERNEL_JOB" 2>/dev/null || true
+    rm -rf "$KERNEL_TMP"
+}
+
+# kernel_unpack SERIES DIR: DIR/src is the source with our patches.
+kernel_unpack() {
+    local patch
+    if kernel_is_own "$1"; then
+        [ ! -f "$HOLDFAST_KERNEL_SRC/.config" ] ||
+            need "the kernel tree $HOLDFAST_KERNEL_SRC was built in place: run 'make mrproper' there, or name a clean git worktree of it"
+        ln -s "$(cd "$HOLDFAST_KERNEL_SRC" && pwd)" "$2/src"
+        return
+    fi
+    step "unpacking the source of Linux $1"
+    mkdir "$2/src"
+    tar -C "$2/src" --strip-components=1 -xf "$HF_CACHE/sources/linux-$1/source.tar.xz"
+    [ "$1" = 7.3 ] || return 0
+    kernel_patches | while read -r patch; do
+        say "    applying $(basename "$patch")"
+        patch -d "$2/src" -p1 -s <"$patch" || die "the patch $patch does not apply to Linux $(kernel_version "$1")"
+    done
+}
+
+kernel_compile() {
+    set -e
+    mkdir -p "$2"
+    recipe_configure "$1" "$2" "$KERNEL_CONFIG"
+    # First what is quick to fail.
+    recipe_selftests "$1" "$2" "$3/selftests"
+    recipe_make "$1" "$2" -j"$(nproc)" bzImage
+    recipe_install "$1" "$2" "$3"
+}
+
+# kernel_watch PID SERIES LOG: a line every ten seconds until the build is done.
+kernel_watch() {
+    local count last=$SECONDS about begin=$SECONDS
+    about=$(cat "$HF_CACHE/kernels/objects" 2>/dev/null || echo 1700)
+    while kill -0 "$1" 2>/dev/null; do
+        sleep 1
+        [ $((SECONDS - last)) -ge 10 ] || continue
+        last=$SECONDS
+        count=$(grep -cE '^  (CC|AS) ' "$3" || true)
+        say "    kernel $2: $count of about $about objects, $((SECONDS - begin)) s, now $(awk '/^  [A-Z]+ / && $NF !~ "^/" { l = $NF } END { print l }' "$3")"
+    done
+    wait "$1" || {
+        tail -n 20 "$3" | sed 's/^/    | /' >&2
+        die "building kernel $2 failed (whole output: $3)"
+    }
+    mkdir -p "$HF_CACHE/kernels"
+    grep -cE '^  (CC|AS) ' "$3" >"$HF_CACHE/kernels/objects" || true
+}

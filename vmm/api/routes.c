@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be asked, as a table. */
+#include <string.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "base/version.h"
+#include "vmm/api/request.h"
+
+#define FREEZE_TIMEOUT_MS_MAX 3600000U
+
+struct route {
+	const char *method; /* a GET route also answers HEAD */
+	const char *path;
+	void (*handle)(struct api_request *req, const struct route *route);
+	enum vm_verb verb;
+	vm_done_fn *done; /* of a verb: how its end is answered */
+};
+
+static void handle_ping(struct api_request *req, const struct route *route _unused_)
+{
+	api_answer(req, 200,
+		   json_pack("{ss ss si}", "build_version", "holdfast " HOLDFAST_VERSION, "version",
+			     HOLDFAST_VERSION, "pid", (int)getpid()));
+}
+
+static void handle_info(struct api_request *req, const struct route *route _unused_)
+{
+	api_answer(req, 200, req->api->backend->info(req->api->opaque));
+}
+
+static void handle_timeline(struct api_request *req, const struct route *route _unused_)
+{
+	api_answer(req, 200, req->api->backend->timeline(req->api->opaque));
+}
+
+static void done_empty(void *opaque, int result, const struct error *err)
+{
+	struct api_request *req = opaque;
+
+	if (result < 0)
+		api_problem_of_error(req, result, err);
+	else
+		api_answer(req, 204, NULL);
+}
+
+/* The verbs of an update tell where they led to. */
+static void done_with_phase(void *opaque, int result, const struct error *err)
+{
+	struct api_request *req = opaque;
+
+	if (result < 0)
+		api_problem_of_error(req, result, err);
+	else
+		api_answer(req, 200,
+			   json_pack("{ss}", "phase", req->api->backend->phase(req->api->opaque)));
+}
+
+/* An absent body is an empty object. */
+static int read_body(struct api_request *req, const struct route *route, uint32_t *ret_timeout_ms,
+		     struct error *err)
+{
+	struct problems problems = {0};
+	struct json_reader r;
+	json_error_t why;
+	json_t *body = NULL;
+
+	if (req->body_size > 0) {
+		body = json_loadb(req->body, req->body_size, JSON_REJECT_DUPLICATES, &why);
+		if (!body)
+			return error_set(err, -EINVAL, "body: line %d, column %d: %s", why.line,
+					 why.column, why.text);
+	}
+	json_reader_init(&r, body, "", &problems);
+	if (route->verb == VM_FREEZE)
+		*ret_timeout_ms =
+			(uint32_t)json_get_u64(&r, "timeout-ms", 0, 1, FREEZE_TIMEOUT_MS_MAX);
+	json_reader_end(&r);
+	json_decref(body);
+	return problems_result(&problems, err);
+}
+
+static void handle_verb(struct api_request *req, const struct route *route)
+{
+	const struct api_backend *backend = req->api->backend;
+	struct error err = ERROR_INIT;
+	uint32_t timeout_ms = 0;
+	int r;
+
+	if (read_body(req, route, &timeout_ms, &err) < 0) {
+		api_problem(req, 400, "bad-request", "The request cannot be understood", "%s",
+			    error_message(&err));
+		return;
+	}
+	r = backend->request(req->api->opaque, route->verb, timeout_ms, route->done, req, &err);
+	if (r < 0)
+		api_problem_of_error(req, r, &err);
+}
+
+#define API "/api/v1/"
+
+static const struct route routes[] = {
+	{"GET", API "vmm.ping", handle_ping, VM_VERB_MAX, NULL},
+	{"GET", API "vm.info", handle_info, VM_VERB_MAX, NULL},
+	{"GET", API "vm.timeline", handle_timeline, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.pause", handle_verb, VM_PAUSE, done_empty},
+	{"PUT", API "vm.resume", handle_verb, VM_RESUME, done_empty},
+	{"PUT", API "vm.power-button", handle_verb, VM_POWER_BUTTON, done_empty},
+	{"PUT", API "vm.reboot", handle_verb, VM_REBOOT, done_empty},
+	{"PUT", API "vm.shutdown", handle_verb, VM_SHUTDOWN, done_empty},
+	{"PUT", API "vm.prepare", handle_verb, VM_PREPARE, done_with_phase},
+	{"PUT", API "vm.freeze", handle_verb, VM_FREEZE, done_with_phase},
+	{"PUT", API "vm.thaw", handle_verb, VM_THAW, done_with_phase},
+	{"PUT", API "vm.abort", handle_verb, VM_ABORT, done_with_phase},
+	{"PUT", API "vm.resume-preserved", handle_verb, VM_RESUME_PRESERVED, done_with_phase},
+	{"PUT", API "vmm.shutdown", handle_verb, VM_QUIT, done_empty},
+};
+
+static bool method_fits(const struct route *route, const char *method)
+{
+	if (strcmp(route->method, method) == 0)
+		return true;
+	return strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0;
+}
+
+void api_dispatch(struct api_request *req, const char *method, const char *url)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(routes); i++) {
+		const struct route *route = &routes[i];
+
+		if (strcmp(route->path, url) != 0)
+			continue;
+		if (method_fits(route, method)) {
+			route->handle(req, route);
+			return;
+		}
+		req->allow = strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method;
+		api_problem(req, 405, "method-not-allowed", "The method does not fit",
+			    "%s takes %s", url, req->allow);
+		return;
+	}
+	api_problem(req, 404, "not-found", "There is no such resource", "no %s here", url);
+}

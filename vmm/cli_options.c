@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/util.h"
+#include "base/version.h"
+#include "vmm/cli.h"
+#include "vmm/cli_options.h"
+
+#define VM	OPTION_GROUP_VM
+#define PROCESS OPTION_GROUP_PROCESS
+
+const struct cli_option cli_options[] = {
+	{"id", OPTION_TEXT, VM, true, "ID", "name of the VM, unique on the host"},
+	{"kernel", OPTION_TEXT, VM, false, "FILE", "bzImage, or uncompressed ELF with a PVH entry"},
+	{"initramfs", OPTION_TEXT, VM, false, "FILE", "initial RAM file system"},
+	{"cmdline", OPTION_TEXT, VM, false, "TEXT", "the guest kernel's command line"},
+	{"cpus", OPTION_NUMBER, VM, false, "N", "vCPUs, 1 to 32 (default 1)"},
+	{"memory", OPTION_SIZE, VM, false, "SIZE", "guest RAM, as in 2G (default 512M)"},
+	{"console", OPTION_TEXT, VM, true, "MODE",
+	 "stdio, pty, file=PATH, socket=PATH or off (default stdio)"},
+	{"api-socket", OPTION_TEXT, VM, true, "PATH", "serve the HTTP API on this UNIX socket"},
+	{"agent", OPTION_TEXT, VM, true, "PATH", "luod's socket: luod drives this VM's updates"},
+	{"preserve-on-update", OPTION_FLAG, VM, false, NULL,
+	 "let the VM live through an update of the host's kernel"},
+	{"config", OPTION_TEXT, PROCESS, false, "FILE",
+	 "JSON file with the options above; the command line overrides it"},
+	{"resume", OPTION_FLAG, PROCESS, true, NULL,
+	 "take up the VM --id that the previous kernel handed over"},
+	{"shutdown-timeout", OPTION_NUMBER, PROCESS, true, "SECONDS",
+	 "from the power button to force, after SIGTERM (default 60)"},
+	{"log-level", OPTION_TEXT, PROCESS, true, "LEVEL",
+	 "error, warning, info or debug (default info)"},
+	{"log-file", OPTION_TEXT, PROCESS, true, "FILE",
+	 "append the log to FILE (default: standard error)"},
+	{"help", OPTION_FLAG, PROCESS, true, NULL, "print this text"},
+	{"version", OPTION_FLAG, PROCESS, true, NULL, "print the version"},
+};
+
+const unsigned int cli_option_count = ARRAY_SIZE(cli_options);
+
+const struct cli_option *cli_option_find(const char *name, size_t len)
+{
+	for (unsigned int i = 0; i < cli_option_count; i++) {
+		if (strncmp(cli_options[i].name, name, len) == 0 && !cli_options[i].name[len])
+			return &cli_options[i];
+	}
+	return NULL;
+}
+
+void cli_print_help(FILE *out)
+{
+	fputs("Usage: vmm --id ID --kernel FILE [OPTION...]\n"
+	      "       vmm --config FILE [OPTION...]\n"
+	      "       vmm --resume --id ID [OPTION...]\n"
+	      "Run one virtual machine.\n\n",
+	      out);
+	for (unsigned int i = 0; i < cli_option_count; i++) {
+		const struct cli_option *o = &cli_options[i];
+		char left[64];
+
+		snprintf(left, sizeof(left), "--%s%s%s", o->name, o->argument ? " " : "",
+			 o->argument ? o->argument : "");
+		fprintf(out, "  %-26s %s\n", left, o->help);
+	}
+	fputs("\nSignals: SIGTERM, SIGINT: power button, then force; SIGUSR2: prepare and freeze "
+	      "for an update;\nSIGUSR1: thaw, or give up the update.\n"
+	      "Exit status: 0 the guest was switched off, 1 failure, 2 wrong usage.\n"
+	      "See vmm(1).\n",
+	      out);
+}
+
+void cli_print_version(FILE *out)
+{
+	fprintf(out, "vmm (holdfast) %s\n", HOLDFAST_VERSION);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "vmm/config.h"
+#include "vmm/config_priv.h"
+
+void vm_config_init(struct vm_config *config)
+{
+	*config = (struct vm_config){
+		.cpus = 1,
+		.memory = VM_MEMORY_DEFAULT,
+		.console = {.mode = CONSOLE_STDIO},
+	};
+}
+
+static void check_input_file(struct problems *p, const char *key, const char *path)
+{
+	struct stat st;
+
+	if (!path[0])
+		return;
+	if (stat(path, &st) < 0)
+		problem_add(p, "%s: %s: %s", key, path, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		problem_add(p, "%s: %s is not a regular file", key, path);
+	else if (access(path, R_OK) < 0)
+		problem_add(p, "%s: %s: %s", key, path, strerror(errno));
+}
+
+/* A file that will be made: its folder must be there and open to us. */
+static void check_folder_of(struct problems *p, const char *key, const char *path)
+{
+	char folder[PATH_MAX];
+	char *slash;
+
+	if (!path[0])
+		return;
+	snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
+	if (!slash)
+		snprintf(folder, sizeof(folder), ".");
+	else if (slash == folder)
+		slash[1] = '\0';
+	else
+		*slash = '\0';
+	if (access(folder, W_OK | X_OK) < 0)
+		problem_add(p, "%s: folder %s: %s", key, folder, strerror(errno));
+}
+
+static void check_socket_path(struct problems *p, const char *key, const char *path)
+{
+	struct sockaddr_un addr;
+
+	/* unix(7): the address holds the path and its terminator. */
+	if (strlen(path) >= sizeof(addr.sun_path))
+		problem_add(p, "%s: %s is longer than the %zu bytes a UNIX socket's path may have",
+			    key, path, sizeof(addr.sun_path) - 1);
+}
+
+static void check_distinct(struct problems *p, const char *key_a, const char *a, const char *key_b,
+			   const char *b)
+{
+	if (a[0] && strcmp(a, b) == 0)
+		problem_add(p, "%s and %s: both are %s", key_a, key_b, a);
+}
+
+void config_check(const struct vm_config *config, const json_t *given, struct problems *p)
+{
+	const char *console_socket =
+		config->console.mode == CONSOLE_SOCKET ? config->console.path : "";
+
+	/* A required value that was given but was wrong is named already. */
+	if (!config->id[0] && !json_object_get(given, "id"))
+		problem_add(p, "id: must be given");
+	if (!config->kernel[0] && !json_object_get(given, "kernel"))
+		problem_add(p, "kernel: must be given");
+	check_input_file(p, "kernel", config->kernel);
+	check_input_file(p, "initramfs", config->initramfs);
+	if (config->console.mode == CONSOLE_FILE || config->console.mode == CONSOLE_SOCKET)
+		check_folder_of(p, "console", config->console.path);
+	check_folder_of(p, "api-socket", config->api_socket);
+	check_socket_path(p, "api-socket", config->api_socket);
+	check_socket_path(p, "agent", config->agent);
+	check_socket_path(p, "console", console_socket);
+	check_distinct(p, "api-socket", config->api_socket, "agent", config->agent);
+	check_distinct(p, "api-socket", config->api_socket, "console", config->console.path);
+	check_distinct(p, "agent", config->agent, "console", config->console.path);
+}
+
+int vm_config_validate(const struct vm_config *config, struct error *err)
+{
+	struct problems problems = {0};
+
+	config_check(config, NULL, &problems);
+	return problems_result(&problems, err);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration as JSON. Structured values are strings, as on the command line. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "luo/agent.h"
+#include "vmm/config_priv.h"
+
+#define MEMORY_ALIGN (2 * MIB)
+
+/* Copies a string value if the key is there and fits; true if it was. */
+static bool read_text(struct json_reader *r, const char *key, char *field, size_t size)
+{
+	const char *text = json_get_string(r, key, NULL, size);
+
+	if (!text)
+		return false;
+	/* A NUL inside would make the value mean one thing to us and another to the file system. */
+	if (strlen(text) != json_string_length(json_object_get(r->object, key))) {
+		problem_add(r->problems, "%s: must not contain a NUL byte", key);
+		return false;
+	}
+	memcpy(field, text, strlen(text) + 1);
+	return true;
+}
+
+static void read_id(struct json_reader *r, struct vm_config *config)
+{
+	char id[256];
+
+	if (!read_text(r, "id", id, sizeof(id)))
+		return;
+	if (!agent_id_is_valid(id)) {
+		problem_add(r->problems,
+			    "id: must be 1 to %d letters, digits, '-', '_' or '.', beginning with "
+			    "a letter or a digit",
+			    LUO_VM_ID_MAX);
+		return;
+	}
+	memcpy(config->id, id, strlen(id) + 1);
+}
+
+static void read_memory(struct json_reader *r, struct vm_config *config)
+{
+	uint64_t memory = json_get_size(r, "memory", config->memory, VM_MEMORY_MIN, VM_MEMORY_MAX);
+
+	if (memory % MEMORY_ALIGN)
+		problem_add(r->problems, "memory: must be a multiple of 2M");
+	else
+		config->memory = memory;
+}
+
+static const struct {
+	const char *text;
+	enum console_mode mode;
+	bool has_path;
+} console_modes[] = {
+	{"off", CONSOLE_OFF, false},	   {"stdio", CONSOLE_STDIO, false},
+	{"pty", CONSOLE_PTY, false},	   {"file=", CONSOLE_FILE, true},
+	{"socket=", CONSOLE_SOCKET, true},
+};
+
+static int console_parse(const char *text, struct console_config *ret)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(console_modes); i++) {
+		size_t len = strlen(console_modes[i].text);
+		struct console_config console = {.mode = console_modes[i].mode};
+
+		if (strncmp(text, console_modes[i].text, len) != 0)
+			continue;
+		/* Exactly one of "a value without path" and "a path that is not empty". */
+		if ((text[len] != '\0') != console_modes[i].has_path)
+			return -EINVAL;
+		snprintf(console.path, sizeof(console.path), "%s", text + len);
+		*ret = console;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static void read_console(struct json_reader *r, struct vm_config *config)
+{
+	char text[PATH_MAX];
+
+	if (!read_text(r, "console", text, sizeof(text)))
+		return;
+	if (console_parse(text, &config->console) < 0)
+		problem_add(
+			r->problems,
+			"console: must be off, stdio, pty, file=PATH or socket=PATH, not \"%s\"",
+			text);
+}
+
+void config_read(json_t *json, struct vm_config *config, struct problems *problems)
+{
+	struct json_reader r;
+
+	json_reader_init(&r, json, "", problems);
+	read_id(&r, config);
+	read_text(&r, "kernel", config->kernel, sizeof(config->kernel));
+	read_text(&r, "initramfs", config->initramfs, sizeof(config->initramfs));
+	read_text(&r, "cmdline", config->cmdline, sizeof(config->cmdline));
+	config->cpus = (uint32_t)json_get_u64(&r, "cpus", config->cpus, 1, VM_CPUS_MAX);
+	read_memory(&r, config);
+	read_console(&r, config);
+	read_text(&r, "api-socket", config->api_socket, sizeof(config->api_socket));
+	read_text(&r, "agent", config->agent, sizeof(config->agent));
+	config->preserve_on_update =
+		json_get_bool(&r, "preserve-on-update", config->preserve_on_update);
+	json_reader_end(&r);
+}
+
+int vm_config_from_json(json_t *json, struct vm_config *config, struct error *err)
+{
+	struct problems problems = {0};
+	struct vm_config parsed = *config;
+	int r;
+
+	config_read(json, &parsed, &problems);
+	r = problems_result(&problems, err);
+	if (r == 0)
+		*config = parsed;
+	return r;
+}
+
+static json_t *console_to_json(const struct console_config *console)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(console_modes); i++) {
+		if (console->mode == console_modes[i].mode)
+			return json_sprintf("%s%s", console_modes[i].text, console->path);
+	}
+	return NULL;
+}
+
+json_t *vm_config_to_json(const struct vm_config *config)
+{
+	return json_pack("{ss ss ss ss si sI so ss ss sb}", "id", config->id, "kernel",
+			 config->kernel, "initramfs", config->initramfs, "cmdline", config->cmdline,
+			 "cpus", (int)config->cpus, "memory", (json_int_t)config->memory, "console",
+			 console_to_json(&config->console), "api-socket", config->api_socket,
+			 "agent", config->agent, "preserve-on-update",
+			 (int)config->preserve_on_update);
+}
+
+static void make_absolute(const char *key, char path[PATH_MAX], struct problems *problems)
+{
+	char folder[PATH_MAX], full[2 * PATH_MAX];
+
+	if (!path[0] || path[0] == '/')
+		return;
+	if (!getcwd(folder, sizeof(folder))) {
+		problem_add(problems, "%s: the current folder has no path: %s", key,
+			    strerror(errno));
+		return;
+	}
+	snprintf(full, sizeof(full), "%s/%s", folder, path);
+	if (strlen(full) >= PATH_MAX)
+		problem_add(problems, "%s: %s is too long", key, full);
+	else
+		memcpy(path, full, strlen(full) + 1);
+}
+
+void config_make_absolute(struct vm_config *config, struct problems *problems)
+{
+	make_absolute("kernel", config->kernel, problems);
+	make_absolute("initramfs", config->initramfs, problems);
+	make_absolute("console", config->console.path, problems);
+	make_absolute("api-socket", config->api_socket, problems);
+	make_absolute("agent", config->agent, problems);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts of vmm/config.h that collect instead of answering, so that the command line can name
+ * what is wrong in the file, in the options and on the host in one message.
+ */
+#ifndef HOLDFAST_VMM_CONFIG_PRIV_H
+#define HOLDFAST_VMM_CONFIG_PRIV_H
+
+#include "base/json.h"
+#include "vmm/config.h"
+
+/* vm_config_from_json() into a collection. Values that are wrong leave the field as it was. */
+void config_read(json_t *json, struct vm_config *config, struct problems *problems);
+
+/*
+ * vm_config_validate() into a collection. given: the document that was read, or NULL; a key that
+ * is in it is not reported as missing.
+ */
+void config_check(const struct vm_config *config, const json_t *given, struct problems *problems);
+
+/* Relative paths become absolute, since a resumed VM starts in another folder. */
+void config_make_absolute(struct vm_config *config, struct problems *problems);
+
+#endif

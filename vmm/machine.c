@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/machine.h"
+
+#include <linux/kvm.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "vmm/machine_priv.h"
+
+static void on_vcpu_event(void *opaque, enum machine_event event, const struct error *err)
+{
+	struct machine *m = opaque;
+
+	machine_events_tell(&m->events, event, err);
+}
+
+static void on_request(void *opaque, enum machine_request request)
+{
+	struct machine *m = opaque;
+
+	machine_events_tell(&m->events,
+			    request == MACHINE_REQUEST_POWEROFF ? MACHINE_EVENT_POWEROFF
+								: MACHINE_EVENT_RESET,
+			    NULL);
+}
+
+/* A slot a region: KVM then finds a guest's page by one look. */
+static int add_memory(struct machine *m, struct error *err)
+{
+	for (unsigned int i = 0; i < guest_ram_region_count(m->ram); i++) {
+		const struct guest_memory_region *region = guest_ram_region(m->ram, i);
+		struct kvm_userspace_memory_region slot = {
+			.slot = i,
+			.guest_phys_addr = region->gpa,
+			.memory_size = region->size,
+			.userspace_addr = (uintptr_t)region->hva,
+		};
+		int r = kvm_ioctl(m->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot,
+				  "cannot give the guest its memory (KVM_SET_USER_MEMORY_REGION)",
+				  err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int make_buses(struct machine *m, struct error *err)
+{
+	int r = bus_new("port", &m->ports, err);
+
+	return r < 0 ? r : bus_new("MMIO", &m->mmio, err);
+}
+
+static int make_vm(struct machine *m, struct error *err)
+{
+	int r = kvm_open(KVM_DEVICE, arch_kvm_needs, &m->kvm_fd, err);
+
+	if (r == 0)
+		r = kvm_create_vm(m->kvm_fd, &m->vm_fd, err);
+	if (r == 0)
+		r = arch_vm_new(m->kvm_fd, m->vm_fd, m->config.cpus, &m->arch, err);
+	return r < 0 ? r : add_memory(m, err);
+}
+
+static int make_vcpus(struct machine *m, struct error *err)
+{
+	struct vcpu_set_params params = {.count = m->config.cpus,
+					 .ports = m->ports,
+					 .mmio = m->mmio,
+					 .on_event = on_vcpu_event,
+					 .opaque = m,
+					 .ops = &vcpu_kvm_ops,
+					 .backend = &m->kvm_vcpus};
+	int r;
+
+	vcpu_kvm_init(&m->kvm_vcpus, m->kvm_fd, m->vm_fd);
+	r = vcpu_set_new(&params, &m->vcpus, err);
+	for (unsigned int i = 0; r == 0 && i < m->config.cpus; i++)
+		r = arch_vcpu_init(m->arch, i, m->kvm_vcpus.vcpus[i].fd, err);
+	return r;
+}
+
+static int make_devices(struct machine *m, struct error *err)
+{
+	struct arch_platform_params params = {.config = &m->config,
+					      .loop = m->loop,
+					      .vm = m->arch,
+					      .ports = m->ports,
+					      .mmio = m->mmio,
+					      .control = {on_request, m}};
+
+	return arch_platform_new(&params, &m->platform, err);
+}
+
+static void list_objects(struct machine *m)
+{
+	m->object_count = arch_objects(m->arch, m->objects);
+	m->object_count += arch_platform_objects(m->platform, &m->objects[m->object_count]);
+}
+
+int machine_build(const struct vm_config *config, struct loop *loop, struct guest_ram *ram,
+		  machine_event_fn *on_event, void *opaque, struct machine **ret, struct error *err)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m) {
+		guest_ram_free(ram);
+		return error_set(err, -ENOMEM, "out of memory for a machine");
+	}
+	m->config = *config;
+	m->loop = loop;
+	m->ram = ram;
+	m->kvm_fd = m->vm_fd = FD_NONE;
+	r = machine_events_init(&m->events, loop, on_event, opaque, err);
+	if (r == 0)
+		r = make_buses(m, err);
+	if (r == 0)
+		r = make_vm(m, err);
+	if (r == 0)
+		r = make_vcpus(m, err);
+	if (r == 0)
+		r = make_devices(m, err);
+	if (r == 0)
+		r = loop_timer_new(loop, machine_nudge, m, &m->nudge, err);
+	if (r < 0) {
+		machine_free(m);
+		return r;
+	}
+	list_objects(m);
+	*ret = m;
+	return 0;
+}
+
+/* vCPUs first: they call into everything else. */
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	loop_timer_free(m->nudge);
+	vcpu_set_free(m->vcpus);
+	arch_platform_free(m->platform);
+	arch_vm_free(m->arch);
+	close_fdp(&m->vm_fd);
+	close_fdp(&m->kvm_fd);
+	bus_free(m->mmio);
+	bus_free(m->ports);
+	machine_events_done(&m->events);
+	guest_ram_free(m->ram);
+	free(m);
+}
+
+int machine_boot(struct machine *m, struct error *err)
+{
+	return arch_boot(m->arch, &m->config, m->ram, err);
+}
+
+void machine_power_button(struct machine *m)
+{
+	arch_platform_power_button(m->platform);
+}
+
+struct guest_ram *machine_ram(struct machine *m)
+{
+	return m->ram;
+}
+
+const struct vm_config *machine_config(const struct machine *m)
+{
+	return &m->config;
+}
+
+uint32_t machine_tsc_khz(const struct machine *m)
+{
+	return arch_tsc_khz(m->arch);
+}
+
+const char *machine_console(const struct machine *m)
+{
+	return arch_platform_console(m->platform);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HOLDFAST_VMM_MACHINE_PRIV_H
+#define HOLDFAST_VMM_MACHINE_PRIV_H
+
+#include <pthread.h>
+
+#include "vmm/arch.h"
+#include "vmm/arch_platform.h"
+#include "vmm/bus.h"
+#include "vmm/machine.h"
+#include "vmm/vcpu.h"
+#include "vmm/vcpu_kvm.h"
+
+#define MACHINE_OBJECTS_MAX (ARCH_OBJECTS_MAX + ARCH_PLATFORM_OBJECTS_MAX)
+
+/* Events on their way from any thread to the loop's. */
+struct machine_events {
+	struct loop_source *source;
+	int fd; /* owned eventfd */
+	pthread_mutex_t lock;
+	unsigned int pending; /* bit per enum machine_event; under the lock */
+	struct error crash;   /* of the first crash; under the lock */
+	machine_event_fn *fn;
+	void *opaque;
+};
+
+struct machine {
+	struct vm_config config;
+	struct loop *loop;     /* borrowed */
+	struct guest_ram *ram; /* owned */
+	int kvm_fd, vm_fd;     /* owned */
+	struct arch_vm *arch;
+	struct vcpu_kvm kvm_vcpus;
+	struct vcpu_set *vcpus;
+	struct bus *ports, *mmio;
+	struct arch_platform *platform;
+	struct machine_events events;
+	/* In the order of loading. */
+	struct state_object objects[MACHINE_OBJECTS_MAX];
+	size_t object_count;
+	bool resumed;		  /* loaded and not started since */
+	bool started;		  /* at least once */
+	struct loop_timer *nudge; /* until every vCPU has run */
+	uint64_t nudge_delay_ns;
+};
+
+/* machine_events.c. Any thread may tell; the callback comes on the loop's. */
+int machine_events_init(struct machine_events *events, struct loop *loop, machine_event_fn *fn,
+			void *opaque, struct error *err);
+void machine_events_done(struct machine_events *events);
+void machine_events_tell(struct machine_events *events, enum machine_event event,
+			 const struct error *err);
+
+/* machine_run.c */
+void machine_nudge(void *opaque); /* struct machine: the timer's callback */
+
+#endif

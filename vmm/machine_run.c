@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "vmm/machine_priv.h"
+
+/*
+ * How often vCPUs that have not been seen to run are interrupted. Ever more seldom, so that on a
+ * slow host they get into the guest between two interruptions.
+ */
+#define NUDGE_FIRST_NS (1 * NSEC_PER_MSEC)
+#define NUDGE_LAST_NS  (256 * NSEC_PER_MSEC)
+
+void machine_nudge(void *opaque)
+{
+	struct machine *m = opaque;
+
+	if (!vcpu_set_is_running(m->vcpus) || vcpu_set_nudge(m->vcpus) == 0)
+		return;
+	m->nudge_delay_ns = MIN_OF(2 * m->nudge_delay_ns, NUDGE_LAST_NS);
+	loop_timer_arm(m->nudge, m->nudge_delay_ns, 0);
+}
+
+int machine_start(struct machine *m, struct error *err)
+{
+	int r;
+
+	if (machine_is_running(m))
+		return 0;
+	/* Stood still on this kernel (pause, thaw): the same as after an update for its watchdogs.
+	 */
+	if (m->started && (r = arch_resumed(m->arch, err)) < 0)
+		return r;
+	arch_platform_start(m->platform);
+	r = vcpu_set_start(m->vcpus, err);
+	if (r < 0) {
+		arch_platform_stop(m->platform, 0);
+		return r;
+	}
+	m->started = true;
+	m->nudge_delay_ns = NUDGE_FIRST_NS;
+	loop_timer_arm(m->nudge, m->nudge_delay_ns, 0);
+	return 0;
+}
+
+static unsigned int ms_until(uint64_t end_ns)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	return now < end_ns ? (unsigned int)((end_ns - now) / NSEC_PER_MSEC) : 0;
+}
+
+int machine_pause(struct machine *m, unsigned int timeout_ms, struct error *err)
+{
+	uint64_t end_ns = clock_monotonic_ns() + timeout_ms * NSEC_PER_MSEC;
+	int r;
+
+	if (!machine_is_running(m))
+		return 0;
+	r = vcpu_set_pause(m->vcpus, timeout_ms, err);
+	if (r < 0)
+		return r;
+	loop_timer_disarm(m->nudge);
+	arch_platform_stop(m->platform, ms_until(end_ns));
+	return 0;
+}
+
+bool machine_is_running(const struct machine *m)
+{
+	return vcpu_set_is_running(m->vcpus);
+}
+
+int machine_can_preserve(struct machine *m, struct error *err)
+{
+	return arch_can_preserve(m->arch, err);
+}
+
+int machine_resumed(struct machine *m, struct error *err)
+{
+	return arch_resumed(m->arch, err);
+}

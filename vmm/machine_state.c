@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/util.h"
+#include "vmm/machine_priv.h"
+
+/* Headers, root node, node names, strings block. */
+#define BLOB_OVERHEAD 8192
+
+int machine_load(struct machine *m, const struct state_blob *blob, enum state_mode mode,
+		 struct error *err)
+{
+	static const char *const others[] = {MACHINE_STATE_OTHERS, NULL};
+
+	if (machine_is_running(m))
+		return error_set(err, -EBUSY, "cannot load a state into a guest that runs");
+	return state_load_objects(m->objects, m->object_count, blob, others, mode, err);
+}
+
+/* See arch_objects(): devices, then timers and controllers, then vCPUs, then their clock. */
+int machine_save(struct machine *m, struct state_writer *w, struct error *err)
+{
+	struct state_object reversed[MACHINE_OBJECTS_MAX];
+
+	if (machine_is_running(m))
+		return error_set(err, -EBUSY, "cannot save a guest that runs: pause it first");
+	for (size_t i = 0; i < m->object_count; i++)
+		reversed[i] = m->objects[m->object_count - 1 - i];
+	return state_save_objects(reversed, m->object_count, w, err);
+}
+
+size_t machine_state_size_max(const struct machine *m)
+{
+	return arch_state_size_max(m->arch) + arch_platform_state_size_max() + BLOB_OVERHEAD;
+}

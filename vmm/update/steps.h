@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The real steps of an update, for the engine in update/phases.h. */
+#ifndef HOLDFAST_VMM_UPDATE_STEPS_H
+#define HOLDFAST_VMM_UPDATE_STEPS_H
+
+#include "vmm/update/phases.h"
+#include "vmm/update/source.h"
+#include "vmm/vm_parts.h"
+
+/* How long vCPUs have to stop in, unless the request says otherwise. */
+#define FREEZE_TIMEOUT_MS_DEFAULT 5000U
+
+struct steps;
+
+extern const struct update_steps update_real_steps;
+
+/* parts is borrowed; the result is the opaque of update_real_steps. */
+int steps_new(struct vm_parts *parts, struct steps **ret, struct error *err);
+/* Closes the session, if one is still open: what is in it is given up. NULL is fine. */
+void steps_free(struct steps *steps);
+
+/* The engine, once it is made: for stamps, and for steps that end later. */
+void steps_set_update(struct steps *steps, struct update *update);
+
+/*
+ * Where the next prepare or resume puts its files, or finds them. Takes source. One that is open
+ * already stays, the new one is freed and false is returned: on a second try the session is in
+ * hand.
+ */
+bool steps_set_source(struct steps *steps, struct source *source);
+void steps_set_freeze_timeout(struct steps *steps, unsigned int timeout_ms);
+
+bool steps_session_is_open(const struct steps *steps);
+
+#endif

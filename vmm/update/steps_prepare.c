@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From running to prepared, and back: what costs time while the guest still runs. */
+#include <stdio.h>
+
+#include "base/json.h"
+#include "base/util.h"
+#include "vmm/update/steps_priv.h"
+
+/* Every reason is told, not only the first. */
+int step_preflight(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+	struct error why = ERROR_INIT;
+	struct problems problems = {0};
+
+	timeline_begin(s->timeline, TIMELINE_PREFLIGHT);
+	if (!s->parts->config.preserve_on_update)
+		problem_add(&problems,
+			    "it was started without --preserve-on-update: start it anew with it");
+	if (machine_can_preserve(s->parts->machine, &why) < 0)
+		problem_add(&problems, "%s", error_message(&why));
+	if (guest_ram_region_count(machine_ram(s->parts->machine)) >
+	    TOKEN_RAM_LAST - TOKEN_RAM_FIRST + 1)
+		problem_add(&problems, "guest RAM has more regions than there are tokens");
+	timeline_end(s->timeline, TIMELINE_PREFLIGHT);
+	if (problems.count > 0)
+		return error_set(err, -EOPNOTSUPP, "VM %s cannot be preserved: %s",
+				 s->parts->config.id, problems.text);
+	return 0;
+}
+
+int step_open(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+
+	return source_open(s->source, err);
+}
+
+static void close_session(struct steps *s)
+{
+	source_close(s->source);
+	s->preserved = false;
+}
+
+void undo_open(void *opaque)
+{
+	close_session(opaque);
+}
+
+int step_state_file(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+	size_t size = machine_state_size_max(s->parts->machine) + RECORD_SIZE_MAX;
+	int r;
+
+	if (size > STATE_FILE_MAX)
+		return error_set(err, -E2BIG, "state file: this machine may need %zu bytes", size);
+	r = state_file_create(size, &s->file, err);
+	if (r == 0)
+		r = steps_make_writer(s, err);
+	if (r < 0)
+		undo_state_file(s);
+	return r;
+}
+
+void undo_state_file(void *opaque)
+{
+	struct steps *s = opaque;
+
+	state_writer_free(s->writer);
+	s->writer = NULL;
+	state_file_close(&s->file);
+	s->saved = false;
+}
+
+/* On the update's thread: the regions do not change while the machine lives, and it lives until the
+ * edge is over. */
+int step_preserve(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+	const struct guest_ram *ram = machine_ram(s->parts->machine);
+	int r;
+
+	for (unsigned int i = 0; i < guest_ram_region_count(ram); i++) {
+		const struct guest_memory_region *region = guest_ram_region(ram, i);
+		char what[96];
+
+		snprintf(what, sizeof(what), "guest RAM %u (%llu MiB at %#llx)", i,
+			 (unsigned long long)(region->size / MIB), (unsigned long long)region->gpa);
+		r = source_preserve(s->source, region->fd, TOKEN_RAM_FIRST + i, what, err);
+		if (r < 0)
+			return r;
+	}
+	r = source_preserve(s->source, s->file.fd, TOKEN_VM_STATE, "state file", err);
+	if (r < 0)
+		return r;
+	s->preserved = true;
+	return 0;
+}
+
+/* The end of every update: given up when it was aborted, finished before when it was resumed. */
+int step_close(void *opaque, struct error *err _unused_)
+{
+	struct steps *s = opaque;
+
+	close_session(s);
+	undo_state_file(s);
+	steps_forget_state(s);
+	close_fdp(&s->state_fd);
+	return 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HOLDFAST_VMM_UPDATE_STEPS_PRIV_H
+#define HOLDFAST_VMM_UPDATE_STEPS_PRIV_H
+
+#include "vmm/update/record.h"
+#include "vmm/update/state_file.h"
+#include "vmm/update/steps.h"
+
+struct steps {
+	struct vm_parts *parts;	   /* borrowed */
+	struct update *update;	   /* borrowed */
+	struct timeline *timeline; /* borrowed from update */
+	struct source *source;	   /* owned; NULL before the first update */
+
+	/* Before the update. */
+	struct state_file file;
+	struct state_writer *writer; /* owned: made before the guest stands still */
+	unsigned int freeze_timeout_ms;
+	bool preserved, saved;
+	bool paused_by_us;		 /* the guest ran when freeze began */
+	struct loop_timer *settle_timer; /* owned */
+	unsigned int settle_turns;
+
+	/* After it. */
+	int state_fd; /* owned: stays open beside the session, for whoever looks into a failure */
+	void *bytes;  /* owned: private copy of the state file */
+	struct state_blob blob;
+	bool read; /* bytes, blob and the configuration in parts are the preserved ones */
+	struct vm_config config_before; /* what parts had until then */
+	int ram_fds[RAM_REGIONS_MAX];	/* owned */
+	unsigned int ram_count;
+};
+
+/* steps_prepare.c */
+int step_preflight(void *opaque, struct error *err);
+int step_open(void *opaque, struct error *err);
+void undo_open(void *opaque);
+int step_state_file(void *opaque, struct error *err);
+void undo_state_file(void *opaque);
+int step_preserve(void *opaque, struct error *err);
+int step_close(void *opaque, struct error *err);
+
+/* steps_freeze.c */
+int step_pause(void *opaque, struct error *err);
+void undo_pause(void *opaque);
+int step_settle(void *opaque, struct error *err);
+int step_save(void *opaque, struct error *err);
+void undo_save(void *opaque);
+int step_continue(void *opaque, struct error *err);
+void steps_settled(void *opaque);
+int steps_make_writer(struct steps *s, struct error *err);
+
+/* steps_resume.c */
+int step_take(void *opaque, struct error *err);
+int step_read_state(void *opaque, struct error *err);
+void undo_read_state(void *opaque);
+void steps_forget_state(struct steps *s);
+int step_read_ram(void *opaque, struct error *err);
+void undo_read_ram(void *opaque);
+int step_build(void *opaque, struct error *err);
+void undo_build(void *opaque);
+int step_check(void *opaque, struct error *err);
+int step_apply(void *opaque, struct error *err);
+int step_announce(void *opaque, struct error *err);
+int step_run(void *opaque, struct error *err);
+int step_finish(void *opaque, struct error *err);
+
+#endif

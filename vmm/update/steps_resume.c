@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* In the new kernel: from a session to a guest that runs. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "vmm/update/steps_priv.h"
+
+int step_take(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+
+	return source_take(s->source, err);
+}
+
+/* The configuration that was preserved, and what the operator changed of it. */
+static int read_config(struct steps *s, const struct state_blob *blob, struct error *err)
+{
+	struct record record;
+	int r = record_load(blob, &record, err);
+
+	if (r < 0)
+		return r;
+	if (strcmp(record.config.id, s->parts->config.id) != 0)
+		return error_set(err, -EINVAL, "the state is of VM %s, not of %s", record.config.id,
+				 s->parts->config.id);
+	if (s->parts->overrides) {
+		r = vm_config_from_json(s->parts->overrides, &record.config, err);
+		if (r < 0)
+			return r;
+	}
+	s->config_before = s->parts->config;
+	s->parts->config = record.config;
+	s->parts->held = record.held;
+	timeline_merge(s->timeline, &record.timeline);
+	return 0;
+}
+
+int step_read_state(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+	_cleanup_free_ void *bytes = NULL;
+	struct state_blob blob;
+	size_t size;
+	int r;
+
+	close_fdp(&s->state_fd);
+	r = source_retrieve(s->source, TOKEN_VM_STATE, "state file", &s->state_fd, err);
+	if (r == 0)
+		r = state_file_read(s->state_fd, &bytes, &size, err);
+	if (r == 0)
+		r = state_blob_open(bytes, size, &blob, err);
+	if (r == 0)
+		r = read_config(s, &blob, err);
+	if (r < 0)
+		return r;
+	s->bytes = STEAL_PTR(bytes);
+	s->blob = blob;
+	s->read = true;
+	return 0;
+}
+
+/* When all is over the copy is of no use, but the configuration is the VM's. */
+void steps_forget_state(struct steps *s)
+{
+	free(s->bytes);
+	s->bytes = NULL;
+	s->blob = (struct state_blob){0};
+	s->read = false;
+}
+
+void undo_read_state(void *opaque)
+{
+	struct steps *s = opaque;
+
+	steps_forget_state(s);
+	s->parts->config = s->config_before;
+	s->parts->held = false;
+}
+
+int step_read_ram(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+	struct guest_memory_layout layout;
+	int r;
+
+	r = guest_memory_layout(s->parts->config.memory, &layout, err);
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < layout.count; i++) {
+		char what[32];
+
+		snprintf(what, sizeof(what), "guest RAM %u", i);
+		r = source_retrieve(s->source, TOKEN_RAM_FIRST + i, what, &s->ram_fds[i], err);
+		if (r < 0) {
+			undo_read_ram(s);
+			return r;
+		}
+		s->ram_count = i + 1;
+	}
+	return 0;
+}
+
+void undo_read_ram(void *opaque)
+{
+	struct steps *s = opaque;
+
+	/* The session holds the files themselves; only our descriptors go. */
+	while (s->ram_count > 0)
+		close(s->ram_fds[--s->ram_count]);
+}
+
+int step_build(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+	struct vm_parts *parts = s->parts;
+	struct guest_ram *ram;
+	int r;
+
+	r = guest_ram_adopt(parts->config.memory, s->ram_fds, s->ram_count, &ram, err);
+	if (r < 0)
+		return r;
+	s->ram_count = 0;
+	return machine_build(&parts->config, parts->loop, ram, parts->on_event,
+			     parts->on_event_opaque, &parts->machine, err);
+}
+
+void undo_build(void *opaque)
+{
+	struct steps *s = opaque;
+
+	machine_free(s->parts->machine);
+	s->parts->machine = NULL;
+}
+
+int step_check(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+
+	return machine_load(s->parts->machine, &s->blob, STATE_CHECK, err);
+}
+
+int step_apply(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+
+	return machine_load(s->parts->machine, &s->blob, STATE_APPLY, err);
+}
+
+int step_announce(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+
+	return machine_resumed(s->parts->machine, err);
+}
+
+/* MACHINE_EVENT_ALL_VCPUS_RAN ends this step, or MACHINE_EVENT_CRASHED. */
+int step_run(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+	int r = machine_start(s->parts->machine, err);
+
+	return r < 0 ? r : UPDATE_PENDING;
+}
+
+int step_finish(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+
+	return source_finish(s->source, err);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The VM as its owner sees it: it boots or is resumed, is asked for things by API, agent and
+ * signals, and ends. Machines come and go beneath it (a guest's reset makes a new one). All on the
+ * loop's thread.
+ */
+#ifndef HOLDFAST_VMM_VM_H
+#define HOLDFAST_VMM_VM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/loop.h"
+#include "vmm/config.h"
+#include "vmm/update/phases.h"
+
+struct vm;
+
+enum vm_verb {
+	VM_PAUSE,
+	VM_RESUME,
+	VM_POWER_BUTTON,
+	VM_REBOOT,
+	VM_SHUTDOWN, /* off at once, as if the plug was pulled */
+	VM_PREPARE,
+	VM_FREEZE,
+	VM_THAW,
+	VM_ABORT,
+	VM_RESUME_PRESERVED,
+	VM_FINISH,
+	VM_QUIT, /* in any phase: the process ends and gives up whatever it holds */
+	VM_VERB_MAX,
+};
+
+const char *vm_verb_name(enum vm_verb verb);
+
+enum vm_caller {
+	VM_CALLER_USER, /* signals and API */
+	VM_CALLER_AGENT,
+};
+
+struct vm_request {
+	enum vm_verb verb;
+	enum vm_caller caller;
+	uint32_t timeout_ms; /* for freeze; 0: the default */
+	int session_fd;	     /* of the agent, for prepare and resume-preserved; else FD_NONE */
+};
+
+/* result 0, or a negative errno with words. */
+typedef void vm_done_fn(void *opaque, int result, const struct error *err);
+
+struct vm_callbacks {
+	void (*phase)(void *opaque, enum update_phase phase);
+	/* The VM is over. exit_code: of the process; reason: one word for the agent and the log. */
+	void (*exit)(void *opaque, int exit_code, const char *reason);
+};
+
+/*
+ * config: a whole one, or with resume the id alone. overrides: borrowed, what a preserved
+ * configuration is changed by. callbacks: borrowed.
+ */
+int vm_new(const struct vm_config *config, bool resume, json_t *overrides, struct loop *loop,
+	   const struct vm_callbacks *callbacks, void *opaque, struct vm **ret, struct error *err);
+/* Ends an update that is under way, and the machine. NULL is fine. */
+void vm_free(struct vm *vm);
+
+/* Cold boot. */
+int vm_boot(struct vm *vm, struct error *err);
+
+/*
+ * Takes request->session_fd, always. Refused: a negative errno, done is not called. -EBUSY: not in
+ * this phase, the message says in which. -EPERM: the agent alone may ask for it. Else done is
+ * called once, perhaps before this returns.
+ */
+int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done, void *opaque,
+	       struct error *err);
+
+enum update_phase vm_phase(const struct vm *vm);
+const struct vm_config *vm_config(const struct vm *vm);
+const struct timeline *vm_timeline(const struct vm *vm);
+uint32_t vm_tsc_khz(const struct vm *vm); /* 0 while there is no machine */
+
+/* The guest exists nowhere but in what this process holds: it must not end by a mere SIGTERM. */
+bool vm_holds_only_copy(const struct vm *vm);
+
+/* New references. */
+json_t *vm_info_json(const struct vm *vm);
+json_t *vm_timeline_json(const struct vm *vm);
+
+#endif

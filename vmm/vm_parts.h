@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What vm.c and the steps of an update both work on: the machine comes and goes, the VM stays. */
+#ifndef HOLDFAST_VMM_VM_PARTS_H
+#define HOLDFAST_VMM_VM_PARTS_H
+
+#include <stdbool.h>
+
+#include "vmm/config.h"
+#include "vmm/machine.h"
+
+struct vm_parts {
+	struct loop *loop;	 /* borrowed */
+	struct vm_config config; /* as the machine was built from */
+	struct machine *machine; /* owned; NULL between two machines */
+	bool held;		 /* paused by its user */
+	json_t *overrides;	 /* borrowed: what a resumed VM's configuration is changed by */
+	machine_event_fn *on_event;
+	void *on_event_opaque;
+};
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HOLDFAST_VMM_VM_PRIV_H
+#define HOLDFAST_VMM_VM_PRIV_H
+
+#include "vmm/update/steps.h"
+#include "vmm/vm.h"
+#include "vmm/vm_parts.h"
+
+/* What has happened and is not dealt with yet. */
+enum vm_pending {
+	VM_PENDING_RAN = 1 << 0,
+	VM_PENDING_RESET = 1 << 1,
+	VM_PENDING_POWEROFF = 1 << 2,
+	VM_PENDING_CRASH = 1 << 3,
+};
+
+struct vm {
+	struct vm_parts parts;
+	struct steps *steps;   /* owned */
+	struct update *update; /* owned */
+	const struct vm_callbacks *callbacks;
+	void *opaque;
+
+	struct loop_timer *timer; /* owned: deals with `pending` in a turn of its own */
+	unsigned int pending;	  /* enum vm_pending */
+	const char *reason;	  /* of a power-off */
+	struct error crash;
+
+	/* The request whose edge is under way. */
+	vm_done_fn *done;
+	void *done_opaque;
+	bool own_session; /* this process opened the session: it finishes by itself, too */
+	bool over;	  /* the exit was told */
+};
+
+/* vm.c */
+void vm_raise(struct vm *vm, unsigned int pending);
+/* An edge is over: what came while it was under way can be dealt with. */
+void vm_look_again(struct vm *vm);
+void vm_end(struct vm *vm, int exit_code, const char *reason);
+
+#endif
