@@ -28,13 +28,13 @@ static struct {
 	struct loop_timer *later; /* ends the verb that is under way */
 	pthread_t thread;
 	char folder[64], path[96];
-	/* The fake VM. Written by the server's thread while a request is served, read between. */
-	enum vm_verb verb;
-	uint32_t timeout_ms;
-	int result;    /* of every verb, at once */
-	bool never;    /* verbs do not end */
-	bool by_timer; /* verbs end after a while */
-	unsigned int asked;
+	/* The fake VM: of the server's thread and the test's. */
+	_Atomic enum vm_verb verb;
+	_Atomic uint32_t timeout_ms;
+	_Atomic int result;    /* of every verb, at once */
+	_Atomic bool never;    /* verbs do not end */
+	_Atomic bool by_timer; /* verbs end after a while */
+	_Atomic unsigned int asked;
 	vm_done_fn *done;
 	void *done_opaque;
 } server;
@@ -338,7 +338,7 @@ static void test_end_while_waiting(void **state _unused_)
 
 	server.never = true;
 	assert_int_equal(pthread_create(&thread, NULL, ask_prepare, answer), 0);
-	while (!__atomic_load_n(&server.asked, __ATOMIC_ACQUIRE))
+	while (!server.asked)
 		usleep(1000);
 	stop_loop();
 	api_quiesce(server.api);

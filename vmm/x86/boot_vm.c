@@ -34,7 +34,7 @@ static int write_acpi(const struct vm_config *config, const struct guest_ram *ra
 int arch_boot(struct arch_vm *vm, const struct vm_config *config, const struct guest_ram *ram,
 	      struct error *err)
 {
-	struct boot_entry entry;
+	struct boot_entry entry = {0};
 	int r = write_acpi(config, ram, err);
 
 	if (r == 0)

@@ -171,7 +171,7 @@ size_t arch_platform_objects(struct arch_platform *p,
 			     struct state_object objects[ARCH_PLATFORM_OBJECTS_MAX])
 {
 	const struct state_object all[] = {
-		{.ops = &uart16550_state_ops, .obj = p->uart, .instance = "0"},
+		{.ops = &uart16550_state_ops, .obj = p->uart, .instance = "3f8"},
 		{.ops = &rtc_state_ops, .obj = p->rtc},
 		{.ops = &acpi_pm_state_ops, .obj = p->pm},
 		{.ops = &reset_state_ops, .obj = p->reset},

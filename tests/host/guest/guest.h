@@ -106,8 +106,9 @@ void clocks_compare(void);
 struct timer_count {
 	uint64_t seen; /* expirations */
 	uint64_t due_before,
-		due_after; /* by CLOCK_MONOTONIC just before and after they were read */
-	uint64_t late;	   /* times that one was seen together with the next */
+		due_after;   /* by CLOCK_MONOTONIC just before and after they were read */
+	uint64_t late;	     /* times that one was seen together with the next */
+	uint64_t at_mono_ns; /* CLOCK_MONOTONIC at the last expiration seen */
 };
 
 struct timers_view {

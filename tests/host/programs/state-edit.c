@@ -106,11 +106,21 @@ int main(int argc, char **argv)
 		perror("state-edit: the file cannot be opened");
 		return 1;
 	}
-	fdt = mmap(NULL, (size_t)info.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (fdt == MAP_FAILED || fdt_check_header(fdt) < 0 ||
-	    fdt_totalsize(fdt) > (uint64_t)info.st_size) {
+	/* Not a shared mapping: the run folder is a file system without any. */
+	fdt = mmap(NULL, (size_t)info.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	if (fdt == MAP_FAILED) {
+		perror("state-edit: the file cannot be mapped");
+		return 1;
+	}
+	if (fdt_check_header(fdt) < 0 || fdt_totalsize(fdt) > (uint64_t)info.st_size) {
 		fprintf(stderr, "state-edit: %s holds no state\n", argv[1]);
 		return 1;
 	}
-	return edit(fdt, argc - 1, argv + 1) < 0 ? 1 : 0;
+	if (edit(fdt, argc - 1, argv + 1) < 0)
+		return 1;
+	if (pwrite(fd, fdt, fdt_totalsize(fdt), 0) != (ssize_t)fdt_totalsize(fdt)) {
+		perror("state-edit: the file cannot be written");
+		return 1;
+	}
+	return 0;
 }

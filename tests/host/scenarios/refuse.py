@@ -64,10 +64,10 @@ def before_prepare(host, guest):
     host.finish(taken)
 
 
-def state_fd(host, guest, seen_as="state"):
+def state_fd(host, guest, seen_as="memfd:holdfast-state"):
     """The path, in the host, of the vmm's state file."""
     listed = host.sh(f"ls -l /proc/$(cat /run/{guest.id}.pid)/fd")
-    found = [line for line in listed.splitlines() if "memfd:" in line and (seen_as in line)]
+    found = [line for line in listed.splitlines() if seen_as in line]
     if not found:
         host.fail(f"vmm {guest.id} has no state file open: {listed}")
     number = re.search(r"(\d+) -> ", found[0])[1]
@@ -111,7 +111,7 @@ def damaged(host, guest):
     line = next(line for line in guest.vmm_says().splitlines() if "999" in line)
     host.prove(f"state from a newer version: {message(line)}")
     # Retrieved memfds have no name.
-    path = state_fd(host, guest, "memfd:")
+    path = state_fd(host, guest, " / (deleted)")
     host.sh(f"dd if=/run/test/state.flipped of={path} bs=64k conv=notrunc 2>/dev/null")
     refused(host, guest, "corrupted state", r"damaged|checksum", alive=False)
     host.sh(f"dd if=/run/test/state.good of={path} bs=64k conv=notrunc 2>/dev/null")
