@@ -1,125 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* devices/pci: configuration space, BARs, INTA, host bridge, placing, state. */
-#include "devices/pci/pci_host.h"
-#include "devices/pci/pci_place.h"
-#include "tests/unit/pci_fake.h"
-
-/* PCI Local Bus 3.0, 6.1 and 6.2. */
-#define SPEC_VENDOR_ID	    0x00
-#define SPEC_DEVICE_ID	    0x02
-#define SPEC_COMMAND	    0x04
-#define SPEC_STATUS	    0x06
-#define SPEC_REVISION	    0x08
-#define SPEC_CACHE_LINE	    0x0c
-#define SPEC_HEADER_TYPE    0x0e
-#define SPEC_BAR0	    0x10
-#define SPEC_SUBSYS_VENDOR  0x2c
-#define SPEC_SUBSYS_ID	    0x2e
-#define SPEC_ROM	    0x30
-#define SPEC_CAP_POINTER    0x34
-#define SPEC_INT_LINE	    0x3c
-#define SPEC_INT_PIN	    0x3d
-#define SPEC_CMD_IO	    0x0001
-#define SPEC_CMD_MEMORY	    0x0002
-#define SPEC_CMD_MASTER	    0x0004
-#define SPEC_CMD_NO_INTX    0x0400
-#define SPEC_STS_INTERRUPT  0x0008
-#define SPEC_STS_CAP_LIST   0x0010
-#define SPEC_BAR_IO	    0x1
-#define SPEC_BAR_64	    0x4
-#define SPEC_BAR_PREFETCH   0x8
-#define SPEC_CAP_VENDOR	    0x09
-#define SPEC_CONFIG_ADDRESS 0x80000000U
-
-#define MEM32_ADDR 0xc0000000U
-#define MEM64_ADDR 0x4000000000ULL
-#define IO_ADDR	   0xc000U
-
-struct pci_test {
-	struct fake_machine machine;
-	struct pci_device *dev;
-	uint64_t registers[3]; /* of BAR 0, 1 and 4: one each */
-	uint64_t moved;
-	uint16_t command;
-};
-
-static uint64_t bar_read(void *opaque, uint64_t offset, unsigned int size _unused_)
-{
-	return offset ? 0 : *(uint64_t *)opaque;
-}
-
-static void bar_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size _unused_)
-{
-	if (offset == 0)
-		*(uint64_t *)opaque = value;
-}
-
-static const struct io_ops bar_ops = {.name = "test", .read = bar_read, .write = bar_write};
-
-static void on_moved(void *opaque, uint64_t base)
-{
-	struct pci_test *t =
-		(struct pci_test *)((char *)opaque - offsetof(struct pci_test, registers));
-
-	t->moved = base;
-}
-
-static void on_command(void *opaque, uint16_t command)
-{
-	struct pci_test *t = opaque;
-
-	t->command = command;
-}
-
-static struct pci_params params_of(struct pci_test *t)
-{
-	return (struct pci_params){
-		.name = "test",
-		.vendor_id = 0x1af4,
-		.device_id = 0x1042,
-		.subsystem_vendor_id = 0x1234,
-		.subsystem_id = 0x5678,
-		.class_code = 0x010203,
-		.revision = 7,
-		.interrupt_pin = 1,
-		.bars =
-			{
-				[0] = {.kind = PCI_BAR_MEM32,
-				       .size = 0x4000,
-				       .ops = &bar_ops,
-				       .opaque = &t->registers[0],
-				       .moved = on_moved},
-				[1] = {.kind = PCI_BAR_IO,
-				       .size = 32,
-				       .ops = &bar_ops,
-				       .opaque = &t->registers[1]},
-				[4] = {.kind = PCI_BAR_MEM64_PREFETCH,
-				       .size = 1ULL << 33,
-				       .ops = &bar_ops,
-				       .opaque = &t->registers[2]},
-			},
-		.msix_vectors = 3,
-		.msix_bar = 2,
-		.command_changed = on_command,
-		.opaque = t,
-	};
-}
-
-static void make(struct pci_test *t)
-{
-	struct pci_params params;
-
-	memset(t, 0, sizeof(*t));
-	fake_machine_init(&t->machine);
-	params = params_of(t);
-	assert_int_equal(pci_device_new(&params, &t->machine.attach, &t->dev, NULL), 0);
-}
-
-static void unmake(struct pci_test *t)
-{
-	pci_device_free(t->dev);
-	fake_machine_check_empty(&t->machine);
-}
+/* devices/pci: configuration space, BARs, INTA, placing, state. */
+#include "tests/unit/pci_test.h"
 
 static void test_header(void **state _unused_)
 {
@@ -354,126 +235,6 @@ static void test_bad_params_are_refused(void **state _unused_)
 	fake_machine_check_empty(&t.machine);
 }
 
-/* ---- The host bridge. ---- */
-
-struct host_test {
-	struct pci_test function;
-	struct pci_host *host;
-	uint8_t reset; /* the register at port 0xcf9 */
-};
-
-static uint64_t reset_read(void *opaque, uint64_t offset, unsigned int size)
-{
-	assert_int_equal(offset, 0);
-	assert_int_equal(size, 1);
-	return *(uint8_t *)opaque;
-}
-
-static void reset_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
-{
-	assert_int_equal(offset, 0);
-	assert_int_equal(size, 1);
-	*(uint8_t *)opaque = (uint8_t)value;
-}
-
-static const struct io_ops reset_ops = {.name = "reset", .read = reset_read, .write = reset_write};
-
-static void make_host(struct host_test *t)
-{
-	const struct pci_host_params params = {&reset_ops, &t->reset};
-
-	make(&t->function);
-	t->reset = 0;
-	assert_int_equal(pci_host_new(&params, &t->host, NULL), 0);
-	assert_int_equal(pci_host_add(t->host, 3, t->function.dev, NULL), 0);
-}
-
-static void unmake_host(struct host_test *t)
-{
-	pci_host_remove(t->host, 3);
-	pci_host_free(t->host);
-	unmake(&t->function);
-}
-
-static uint32_t port_config(struct pci_host *host, uint32_t address, unsigned int byte,
-			    unsigned int size)
-{
-	pci_host_port_io_ops.write(host, 0, address, 4);
-	return (uint32_t)pci_host_port_io_ops.read(host, 4 + byte, size);
-}
-
-static void test_mechanism_1(void **state _unused_)
-{
-	static struct host_test t;
-	uint32_t slot3 = SPEC_CONFIG_ADDRESS | 3U << 11;
-
-	make_host(&t);
-	assert_int_equal(port_config(t.host, slot3, 0, 4), 0x10421af4);
-	assert_int_equal(port_config(t.host, slot3, 2, 2), 0x1042);
-	assert_int_equal(port_config(t.host, slot3 | 8, 3, 1), 0x01);
-	assert_int_equal(pci_host_port_io_ops.read(t.host, 0, 4), slot3 | 8);
-	pci_host_port_io_ops.write(t.host, 0, slot3 | SPEC_INT_LINE, 4);
-	pci_host_port_io_ops.write(t.host, 4, 0x55, 1);
-	assert_int_equal(pci_config_read(t.function.dev, SPEC_INT_LINE, 1), 0x55);
-	/* The bridge, an empty slot, another function, another bus, not enabled. */
-	assert_int_equal(port_config(t.host, SPEC_CONFIG_ADDRESS | 8, 2, 2), 0x0600);
-	assert_int_equal(port_config(t.host, SPEC_CONFIG_ADDRESS | 4U << 11, 0, 4), UINT32_MAX);
-	assert_int_equal(port_config(t.host, slot3 | 1U << 8, 0, 4), UINT32_MAX);
-	assert_int_equal(port_config(t.host, slot3 | 1U << 16, 0, 2), 0xffff);
-	assert_int_equal(port_config(t.host, slot3 & ~SPEC_CONFIG_ADDRESS, 0, 4), UINT32_MAX);
-	/* Reserved bits do not stick; a byte is not CONFIG_ADDRESS. */
-	pci_host_port_io_ops.write(t.host, 0, UINT32_MAX, 4);
-	assert_int_equal(pci_host_port_io_ops.read(t.host, 0, 4), 0x80fffffc);
-	pci_host_port_io_ops.write(t.host, 1, 6, 1);
-	assert_int_equal(t.reset, 6);
-	assert_int_equal(pci_host_port_io_ops.read(t.host, 1, 1), 6);
-	assert_int_equal(pci_host_port_io_ops.read(t.host, 0, 4), 0x80fffffc);
-	assert_int_equal(pci_host_port_io_ops.read(t.host, 6, 4), UINT32_MAX);
-	unmake_host(&t);
-}
-
-static void test_ecam(void **state _unused_)
-{
-	static struct host_test t;
-	const uint64_t slot3 = 3ULL << 15;
-
-	make_host(&t);
-	assert_int_equal(pci_host_ecam_io_ops.read(t.host, slot3, 4), 0x10421af4);
-	assert_true(pci_host_ecam_io_ops.read(t.host, slot3, 8) >> 32 == SPEC_STS_CAP_LIST << 16);
-	pci_host_ecam_io_ops.write(t.host, slot3 + SPEC_INT_LINE, 0x66, 1);
-	assert_int_equal(pci_config_read(t.function.dev, SPEC_INT_LINE, 1), 0x66);
-	assert_int_equal(pci_host_ecam_io_ops.read(t.host, slot3 | 1 << 12, 4), UINT32_MAX);
-	assert_int_equal(pci_host_ecam_io_ops.read(t.host, 1 << 20, 2), 0xffff);
-	assert_int_equal(pci_host_ecam_io_ops.read(t.host, slot3 + 0x100, 4), 0);
-	unmake_host(&t);
-}
-
-static void test_slots(void **state _unused_)
-{
-	static struct host_test t;
-	struct error err = ERROR_INIT;
-
-	make_host(&t);
-	assert_int_equal(pci_host_add(t.host, 3, t.function.dev, &err), -EBUSY);
-	assert_non_null(strstr(err.message, "slot 3"));
-	assert_int_equal(pci_host_add(t.host, 0, t.function.dev, &err), -EINVAL);
-	assert_int_equal(pci_host_add(t.host, 32, t.function.dev, &err), -EINVAL);
-	for (int slot = 1; slot < 32; slot++) {
-		int got = slot == 3 ? 3 : pci_host_free_slot(t.host, &err);
-
-		assert_int_equal(got, slot);
-		if (slot != 3)
-			assert_int_equal(
-				pci_host_add(t.host, (unsigned int)slot, t.function.dev, NULL), 0);
-	}
-	assert_int_equal(pci_host_free_slot(t.host, &err), -ENOSPC);
-	for (unsigned int slot = 1; slot < 32; slot++)
-		pci_host_remove(t.host, slot);
-	assert_null(pci_host_slot(t.host, 3));
-	pci_host_free(t.host);
-	unmake(&t.function);
-}
-
 static void test_placing(void **state _unused_)
 {
 	static struct pci_test t;
@@ -564,21 +325,6 @@ static void test_another_device_is_refused(void **state _unused_)
 	unmake(&to);
 }
 
-static void test_host_state(void **state _unused_)
-{
-	static struct host_test t;
-	struct pci_host *other;
-	const struct pci_host_params params = {0};
-
-	make_host(&t);
-	assert_int_equal(pci_host_new(&params, &other, NULL), 0);
-	pci_host_port_io_ops.write(t.host, 0, 0x80001804, 4);
-	assert_round_trip(&pci_host_state_ops, t.host, other);
-	assert_int_equal(pci_host_port_io_ops.read(other, 0, 4), 0x80001804);
-	pci_host_free(other);
-	unmake_host(&t);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -591,13 +337,9 @@ int main(void)
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_config_hook),
 		cmocka_unit_test(test_bad_params_are_refused),
-		cmocka_unit_test(test_mechanism_1),
-		cmocka_unit_test(test_ecam),
-		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_placing),
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_another_device_is_refused),
-		cmocka_unit_test(test_host_state),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
