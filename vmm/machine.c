@@ -83,20 +83,37 @@ static int make_vcpus(struct machine *m, struct error *err)
 
 static int make_devices(struct machine *m, struct error *err)
 {
-	struct arch_platform_params params = {.config = &m->config,
-					      .loop = m->loop,
-					      .vm = m->arch,
-					      .ports = m->ports,
-					      .mmio = m->mmio,
-					      .control = {on_request, m}};
+	const struct arch_platform_params platform = {.config = &m->config,
+						      .loop = m->loop,
+						      .vm = m->arch,
+						      .ports = m->ports,
+						      .mmio = m->mmio,
+						      .control = m->control};
+	struct machine_pci_params pci = {.vm_fd = m->vm_fd,
+					 .arch = m->arch,
+					 .ram = m->ram,
+					 .ports = m->ports,
+					 .mmio = m->mmio};
+	struct machine_devices_params devices = {
+		.config = &m->config, .loop = m->loop, .control = &m->control};
+	int r = arch_platform_new(&platform, &m->platform, err);
 
-	return arch_platform_new(&params, &m->platform, err);
+	if (r < 0)
+		return r;
+	pci.platform = m->platform;
+	r = machine_pci_new(&pci, &m->pci, err);
+	if (r < 0)
+		return r;
+	devices.pci = m->pci;
+	return machine_devices_new(&devices, &m->devices, err);
 }
 
 static void list_objects(struct machine *m)
 {
 	m->object_count = arch_objects(m->arch, m->objects);
 	m->object_count += arch_platform_objects(m->platform, &m->objects[m->object_count]);
+	m->objects[m->object_count++] = machine_pci_object(m->pci);
+	m->object_count += machine_devices_objects(m->devices, &m->objects[m->object_count]);
 }
 
 int machine_build(const struct vm_config *config, struct loop *loop, struct guest_ram *ram,
@@ -112,6 +129,7 @@ int machine_build(const struct vm_config *config, struct loop *loop, struct gues
 	m->config = *config;
 	m->loop = loop;
 	m->ram = ram;
+	m->control = (struct machine_control){on_request, m};
 	m->kvm_fd = m->vm_fd = FD_NONE;
 	r = machine_events_init(&m->events, loop, on_event, opaque, err);
 	if (r == 0)
@@ -140,6 +158,8 @@ void machine_free(struct machine *m)
 		return;
 	loop_timer_free(m->nudge);
 	vcpu_set_free(m->vcpus);
+	machine_devices_free(m->devices);
+	machine_pci_free(m->pci);
 	arch_platform_free(m->platform);
 	arch_vm_free(m->arch);
 	close_fdp(&m->vm_fd);
@@ -179,4 +199,9 @@ uint32_t machine_tsc_khz(const struct machine *m)
 const char *machine_console(const struct machine *m)
 {
 	return arch_platform_console(m->platform);
+}
+
+const char *machine_hvc(const struct machine *m)
+{
+	return machine_devices_hvc(m->devices);
 }

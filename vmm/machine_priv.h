@@ -8,10 +8,12 @@
 #include "vmm/arch_platform.h"
 #include "vmm/bus.h"
 #include "vmm/machine.h"
+#include "vmm/machine_devices.h"
+#include "vmm/machine_pci.h"
 #include "vmm/vcpu.h"
 #include "vmm/vcpu_kvm.h"
 
-#define MACHINE_OBJECTS_MAX (ARCH_OBJECTS_MAX + ARCH_PLATFORM_OBJECTS_MAX)
+#define MACHINE_OBJECTS_MAX (ARCH_OBJECTS_MAX + ARCH_PLATFORM_OBJECTS_MAX + 1 + MACHINE_DEVICES_MAX)
 
 /* Events on their way from any thread to the loop's. */
 struct machine_events {
@@ -34,6 +36,10 @@ struct machine {
 	struct vcpu_set *vcpus;
 	struct bus *ports, *mmio;
 	struct arch_platform *platform;
+	struct machine_pci *pci;
+	struct machine_devices *devices;
+	struct machine_control control; /* what devices ask the machine by */
+	bool devices_run; /* not drained, not just loaded, not before the first start */
 	struct machine_events events;
 	/* In the order of loading. */
 	struct state_object objects[MACHINE_OBJECTS_MAX];

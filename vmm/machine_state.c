@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/util.h"
+#include "devices/pci/pci_host.h"
 #include "vmm/machine_priv.h"
 
 /* Headers, root node, node names, strings block. */
@@ -20,8 +21,9 @@ int machine_save(struct machine *m, struct state_writer *w, struct error *err)
 {
 	struct state_object reversed[MACHINE_OBJECTS_MAX];
 
-	if (machine_is_running(m))
-		return error_set(err, -EBUSY, "cannot save a guest that runs: pause it first");
+	if (machine_is_running(m) || !machine_is_drained(m))
+		return error_set(err, -EBUSY,
+				 "cannot save a guest that runs: pause it and drain its devices");
 	for (size_t i = 0; i < m->object_count; i++)
 		reversed[i] = m->objects[m->object_count - 1 - i];
 	return state_save_objects(reversed, m->object_count, w, err);
@@ -29,5 +31,6 @@ int machine_save(struct machine *m, struct state_writer *w, struct error *err)
 
 size_t machine_state_size_max(const struct machine *m)
 {
-	return arch_state_size_max(m->arch) + arch_platform_state_size_max() + BLOB_OVERHEAD;
+	return arch_state_size_max(m->arch) + arch_platform_state_size_max() + PCI_HOST_STATE_MAX +
+	       machine_devices_state_size_max(m->devices) + BLOB_OVERHEAD;
 }

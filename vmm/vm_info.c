@@ -57,6 +57,8 @@ json_t *vm_info_json(const struct vm *vm)
 	if (info && vm->parts.machine)
 		json_object_set_new(info, "console",
 				    json_string(machine_console(vm->parts.machine)));
+	if (info && vm->parts.machine && machine_hvc(vm->parts.machine))
+		json_object_set_new(info, "hvc", json_string(machine_hvc(vm->parts.machine)));
 	return info;
 }
 

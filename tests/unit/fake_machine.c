@@ -28,6 +28,7 @@ struct machine {
 	unsigned int events; /* bits to be told by the timer, one at a time */
 	uint64_t reg;
 	bool running;
+	bool drained;
 };
 
 int fake_try(enum fake_call call, struct error *err)
@@ -147,7 +148,8 @@ int machine_build(const struct vm_config *config, struct loop *loop, struct gues
 			      .ram = ram,
 			      .loop = loop,
 			      .on_event = on_event,
-			      .opaque = opaque};
+			      .opaque = opaque,
+			      .drained = true};
 	assert_int_equal(loop_timer_new(loop, tell_next, m, &m->timer, err), 0);
 	fake.machines++;
 	fake.machine = m;
@@ -201,6 +203,7 @@ int machine_load(struct machine *m, const struct state_blob *blob, enum state_mo
 	int r = fake_try(mode == STATE_CHECK ? FAKE_CHECK : FAKE_APPLY, err);
 
 	assert_false(m->running);
+	assert_true(m->drained);
 	return r < 0 ? r : state_load_objects(&object, 1, blob, others, mode, err);
 }
 
@@ -210,6 +213,7 @@ int machine_save(struct machine *m, struct state_writer *w, struct error *err)
 	int r = fake_try(FAKE_SAVE, err);
 
 	assert_false(m->running);
+	assert_true(m->drained);
 	return r < 0 ? r : state_save_objects(&object, 1, w, err);
 }
 
@@ -230,6 +234,7 @@ int machine_start(struct machine *m, struct error *err)
 	if (r < 0)
 		return r;
 	m->running = true;
+	machine_undrain(m);
 	if (fake.crashes)
 		fake_tell(m, MACHINE_EVENT_CRASHED);
 	else if (!fake.silent)
@@ -247,6 +252,26 @@ int machine_pause(struct machine *m, unsigned int timeout_ms _unused_, struct er
 		fake_tell(m, MACHINE_EVENT_RESET);
 	m->running = false;
 	return 0;
+}
+
+int machine_drain(struct machine *m, unsigned int timeout_ms _unused_, struct error *err)
+{
+	int r = fake_try(FAKE_DRAIN, err);
+
+	assert_false(m->running);
+	m->drained = r == 0;
+	return r;
+}
+
+void machine_undrain(struct machine *m)
+{
+	fake.undrains += m->drained;
+	m->drained = false;
+}
+
+bool machine_is_drained(const struct machine *m)
+{
+	return m->drained;
 }
 
 bool machine_is_running(const struct machine *m)
@@ -283,6 +308,11 @@ uint32_t machine_tsc_khz(const struct machine *m _unused_)
 const char *machine_console(const struct machine *m _unused_)
 {
 	return "fake";
+}
+
+const char *machine_hvc(const struct machine *m)
+{
+	return m->config.hvc.mode == CONSOLE_OFF ? NULL : "fake-hvc";
 }
 
 void fake_set_register(struct machine *m, uint64_t value)

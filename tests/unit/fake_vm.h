@@ -25,6 +25,7 @@ enum fake_call {
 	FAKE_CAN_PRESERVE,
 	FAKE_START,
 	FAKE_PAUSE,
+	FAKE_DRAIN,
 	FAKE_RESUMED,
 	FAKE_CREATE,   /* LUO */
 	FAKE_RETRIEVE, /* a session */
@@ -44,6 +45,7 @@ struct fake {
 	bool resets_in_pause;	   /* a vCPU asks for a reset just before it stops */
 	unsigned int machines;	   /* alive */
 	unsigned int power_button; /* pressed so often */
+	unsigned int undrains;	   /* devices went on after a drain */
 	struct machine *machine;   /* the last one built */
 };
 
