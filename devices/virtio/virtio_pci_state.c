@@ -4,9 +4,6 @@
 
 #include "devices/virtio/virtio_pci_impl.h"
 
-#define STATUS_BITS \
-	(VP_ACKNOWLEDGE | VP_DRIVER | VP_DRIVER_OK | VP_FEATURES_OK | VP_NEEDS_RESET | VP_FAILED)
-
 /* Bytes of a blob: FDT headers of properties and nodes, and the values. */
 #define TRANSPORT_STATE_MAX 2048
 #define QUEUE_STATE_MAX	    512
@@ -151,7 +148,7 @@ static void check_registers(struct virtio_pci *v, struct state_reader *r,
 		      (unsigned long long)lost);
 	state_require(r, !features_ok || (image->driver_features & VIRTIO_FEATURE_VERSION_1),
 		      "driver-features: VERSION_1 is missing");
-	state_require(r, (image->status & ~STATUS_BITS) == 0, "status: unknown bits");
+	state_require(r, (image->status & ~VP_STATUS_BITS) == 0, "status: unknown bits");
 	state_require(r, !driver_ok || features_ok, "status: DRIVER_OK without FEATURES_OK");
 	state_require(
 		r, driver_ok ? image->active || (image->status & VP_NEEDS_RESET) : !image->active,

@@ -49,9 +49,9 @@ void vp_write_status(struct virtio_pci *v, uint8_t value)
 		reset(v);
 		return;
 	}
-	/* Bits are set one after the other and never cleared but by a reset; NEEDS_RESET is ours.
-	 */
-	set = (uint8_t)(value & ~v->status & ~VP_NEEDS_RESET);
+	/* Bits are set one after the other and never cleared but by a reset; NEEDS_RESET is ours,
+	 * and those that no specification names are nobody's. */
+	set = (uint8_t)(value & VP_STATUS_BITS & ~v->status & ~VP_NEEDS_RESET);
 	if ((set & VP_FEATURES_OK) && !features_acceptable(v))
 		set &= (uint8_t)~VP_FEATURES_OK;
 	if ((set & VP_DRIVER_OK) && !((v->status | set) & VP_FEATURES_OK))

@@ -51,8 +51,9 @@ struct virtqueue_segment {
 };
 
 /*
- * A buffer that the driver made available: readable segments first, then writable ones. Allocated
- * by the device, once per request it can have in flight; used again and again.
+ * A buffer that the driver made available: readable segments first, then writable ones; descriptors
+ * of length 0 are left out, so there may be none. Allocated by the device, once per request it can
+ * have in flight; used again and again.
  */
 struct virtqueue_chain {
 	uint16_t id;	/* head index (split) or buffer id (packed) */

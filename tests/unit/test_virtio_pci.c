@@ -58,8 +58,10 @@ static void test_negotiation(void **state _unused_)
 	driver_set_common(&t.d, SPEC_C_DRIVER_FEATURE_SELECT, 0, 4);
 	driver_set_common(&t.d, SPEC_C_DRIVER_FEATURE, 0, 4);
 	assert_int_equal(driver_common(&t.d, SPEC_C_DRIVER_FEATURE, 4), ECHO_FEATURE_A);
-	/* Status bits do not go away, and NEEDS_RESET is not the driver's. */
-	driver_set_common(&t.d, SPEC_C_STATUS, SPEC_S_ACKNOWLEDGE | SPEC_S_NEEDS_RESET, 1);
+	/* Status bits do not go away; NEEDS_RESET is not the driver's, and 16 and 32 are nobody's.
+	 */
+	driver_set_common(&t.d, SPEC_C_STATUS, SPEC_S_ACKNOWLEDGE | SPEC_S_NEEDS_RESET | 16 | 32,
+			  1);
 	assert_int_equal(status(&t), SPEC_S_ACKNOWLEDGE | SPEC_S_DRIVER | SPEC_S_FEATURES_OK);
 	driver_ok(&t.d);
 	loop_settle(t.loop);
