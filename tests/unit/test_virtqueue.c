@@ -2,7 +2,7 @@
 /* devices/virtio/virtqueue: split and packed rings, direct and indirect, with and without
  * EVENT_IDX. */
 #include <pthread.h>
-#include <sched.h>
+#include <sys/eventfd.h>
 
 #include "tests/unit/ring_test.h"
 
@@ -273,30 +273,41 @@ static void test_buffer_across_two_regions(void **state _unused_)
 
 #define TRIPS 20000
 
+/* Who waits is woken by an eventfd, as in a machine: a doorbell or an interrupt that is lost would
+ * hang the test. */
 struct wire {
 	struct ring_test *t;
-	atomic_uint kicks, interrupts;
+	int kick, interrupt;
 };
+
+static void wake(int fd)
+{
+	assert_int_equal(eventfd_write(fd, 1), 0);
+}
+
+static void sleep_on(int fd)
+{
+	eventfd_t count;
+
+	assert_int_equal(eventfd_read(fd, &count), 0);
+}
 
 static void *device_main(void *opaque)
 {
 	struct wire *w = opaque;
-	unsigned int done = 0, kicks = 0;
+	unsigned int done = 0;
 
 	while (done < TRIPS) {
 		if (virtqueue_pop(w->t->vq, w->t->chain, NULL) == 1) {
 			virtqueue_push(w->t->vq, w->t->chain, 1);
 			if (virtqueue_publish(w->t->vq))
-				atomic_fetch_add(&w->interrupts, 1);
+				wake(w->interrupt);
 			done++;
 			continue;
 		}
 		if (virtqueue_enable_doorbell(w->t->vq))
 			continue;
-		/* Only a doorbell wakes it: one that is lost would hang the test. */
-		while (atomic_load(&w->kicks) == kicks)
-			sched_yield();
-		kicks = atomic_load(&w->kicks);
+		sleep_on(w->kick);
 		virtqueue_disable_doorbell(w->t->vq);
 	}
 	return NULL;
@@ -305,7 +316,7 @@ static void *device_main(void *opaque)
 static void drive(struct wire *w)
 {
 	struct driver_queue *q = &w->t->q;
-	unsigned int sent = 0, done = 0, interrupts = 0;
+	unsigned int sent = 0, done = 0;
 	uint16_t id;
 	uint32_t len;
 
@@ -313,21 +324,18 @@ static void drive(struct wire *w)
 		while (sent < TRIPS && q->free_count >= 2) {
 			add_numbered(w->t, sent++, false);
 			if (driver_wants_kick(q))
-				atomic_fetch_add(&w->kicks, 1);
+				wake(w->kick);
 		}
-		interrupts = atomic_load(&w->interrupts);
 		while (driver_get_used(q, &id, &len))
 			done++;
 		if (done == sent || q->free_count >= 2)
 			continue;
 		driver_interrupts(q, true);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (driver_get_used(q, &id, &len)) {
+		if (driver_get_used(q, &id, &len))
 			done++;
-			continue;
-		}
-		while (atomic_load(&w->interrupts) == interrupts)
-			sched_yield();
+		else
+			sleep_on(w->interrupt);
 	}
 }
 
@@ -336,13 +344,17 @@ static void test_two_threads(void **state _unused_)
 	static struct ring_test t;
 
 	for (unsigned int kind = 0; kind < ARRAY_SIZE(kinds); kind++) {
-		struct wire w = {.t = &t};
+		struct wire w = {.t = &t,
+				 .kick = eventfd(0, EFD_CLOEXEC),
+				 .interrupt = eventfd(0, EFD_CLOEXEC)};
 		pthread_t device;
 
 		make(&t, kind);
 		assert_int_equal(pthread_create(&device, NULL, device_main, &w), 0);
 		drive(&w);
 		pthread_join(device, NULL);
+		close(w.kick);
+		close(w.interrupt);
 		expect_none_used(&t);
 		unmake(&t);
 	}
