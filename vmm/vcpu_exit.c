@@ -3,6 +3,7 @@
 #include <linux/kvm.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "vmm/vcpu_priv.h"
 
@@ -153,7 +154,8 @@ enum vcpu_verdict vcpu_handle_exit(struct vcpu *vcpu)
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		return VCPU_RUN_ON;
-	case KVM_EXIT_SHUTDOWN: /* triple fault: a PC resets */
+	case KVM_EXIT_SHUTDOWN: /* a PC resets */
+		log_warning("vCPU %u: triple fault", vcpu->index);
 		tell(vcpu, MACHINE_EVENT_RESET, NULL);
 		return VCPU_DEAD;
 	case KVM_EXIT_SYSTEM_EVENT:
