@@ -19,6 +19,15 @@ void vm_config_init(struct vm_config *config)
 	};
 }
 
+int vm_config_has_device(const struct vm_config *config, const char *key)
+{
+	if (strcmp(key, "rng") == 0)
+		return config->rng.on;
+	if (strcmp(key, "hvc") == 0)
+		return config->hvc.mode != CONSOLE_OFF;
+	return -ENOENT;
+}
+
 static void check_input_file(struct problems *p, const char *key, const char *path)
 {
 	struct stat st;
@@ -90,7 +99,7 @@ static void check_distinct(struct problems *p, const char *key_a, const char *a,
 		problem_add(p, "%s and %s: both are %s", key_a, key_b, a);
 }
 
-void config_check(const struct vm_config *config, const json_t *given, struct problems *p)
+void config_check_devices(const struct vm_config *config, struct problems *p)
 {
 	const struct {
 		const char *key, *path;
@@ -101,6 +110,19 @@ void config_check(const struct vm_config *config, const json_t *given, struct pr
 		{"hvc", config->hvc.path},
 	};
 
+	check_console(p, "hvc", &config->hvc);
+	if (config->console.mode == CONSOLE_STDIO && config->hvc.mode == CONSOLE_STDIO)
+		problem_add(p, "console and hvc: both are stdio, which can serve one of them: "
+			       "--console has it unless it says otherwise");
+	check_rng(p, &config->rng);
+	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
+		for (unsigned int j = i + 1; j < ARRAY_SIZE(paths); j++)
+			check_distinct(p, paths[i].key, paths[i].path, paths[j].key, paths[j].path);
+	}
+}
+
+void config_check(const struct vm_config *config, const json_t *given, struct problems *p)
+{
 	/* A required value that was given but was wrong is named already. */
 	if (!config->id[0] && !json_object_get(given, "id"))
 		problem_add(p, "id: must be given");
@@ -109,18 +131,10 @@ void config_check(const struct vm_config *config, const json_t *given, struct pr
 	check_input_file(p, "kernel", config->kernel);
 	check_input_file(p, "initramfs", config->initramfs);
 	check_console(p, "console", &config->console);
-	check_console(p, "hvc", &config->hvc);
-	if (config->console.mode == CONSOLE_STDIO && config->hvc.mode == CONSOLE_STDIO)
-		problem_add(p, "console and hvc: both are stdio, which can serve one of them: "
-			       "--console has it unless it says otherwise");
-	check_rng(p, &config->rng);
 	check_folder_of(p, "api-socket", config->api_socket);
 	check_socket_path(p, "api-socket", config->api_socket);
 	check_socket_path(p, "agent", config->agent);
-	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
-		for (unsigned int j = i + 1; j < ARRAY_SIZE(paths); j++)
-			check_distinct(p, paths[i].key, paths[i].path, paths[j].key, paths[j].path);
-	}
+	config_check_devices(config, p);
 }
 
 int vm_config_validate(const struct vm_config *config, struct error *err)

@@ -68,6 +68,10 @@ int vm_config_from_json(json_t *json, struct vm_config *config, struct error *er
 /* The whole configuration; vm_config_from_json() of it gives an equal one. New reference. */
 json_t *vm_config_to_json(const struct vm_config *config);
 
+/* Whether it has the device of that key, one of those that can come and go while the guest runs
+ * ("rng", "hvc"). 1, 0, or -ENOENT: the key is none of these. */
+int vm_config_has_device(const struct vm_config *config, const char *key);
+
 /*
  * Checks what can only be known with the whole in hand: required fields, files that are missing or
  * unreadable, options that exclude each other. All named in one message.

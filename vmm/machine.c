@@ -4,6 +4,7 @@
 #include <linux/kvm.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "vmm/machine_priv.h"
 
@@ -81,6 +82,14 @@ static int make_vcpus(struct machine *m, struct error *err)
 	return r;
 }
 
+static void on_device_gone(void *opaque, const char *kind)
+{
+	struct machine *m = opaque;
+
+	machine_devices_forget(&m->config, kind);
+	log_info("%s: the guest has given the device back", kind);
+}
+
 static int make_devices(struct machine *m, struct error *err)
 {
 	const struct arch_platform_params platform = {.config = &m->config,
@@ -89,13 +98,19 @@ static int make_devices(struct machine *m, struct error *err)
 						      .ports = m->ports,
 						      .mmio = m->mmio,
 						      .control = m->control};
-	struct machine_pci_params pci = {.vm_fd = m->vm_fd,
+	struct machine_pci_params pci = {.loop = m->loop,
+					 .vm_fd = m->vm_fd,
 					 .arch = m->arch,
 					 .ram = m->ram,
 					 .ports = m->ports,
 					 .mmio = m->mmio};
 	struct machine_devices_params devices = {
-		.config = &m->config, .loop = m->loop, .control = &m->control};
+		.config = &m->config,
+		.loop = m->loop,
+		.control = &m->control,
+		.gone = on_device_gone,
+		.opaque = m,
+	};
 	int r = arch_platform_new(&platform, &m->platform, err);
 
 	if (r < 0)
@@ -108,11 +123,11 @@ static int make_devices(struct machine *m, struct error *err)
 	return machine_devices_new(&devices, &m->devices, err);
 }
 
-static void list_objects(struct machine *m)
+void machine_list_objects(struct machine *m)
 {
 	m->object_count = arch_objects(m->arch, m->objects);
 	m->object_count += arch_platform_objects(m->platform, &m->objects[m->object_count]);
-	m->objects[m->object_count++] = machine_pci_object(m->pci);
+	m->object_count += machine_pci_objects(m->pci, &m->objects[m->object_count]);
 	m->object_count += machine_devices_objects(m->devices, &m->objects[m->object_count]);
 }
 
@@ -146,7 +161,6 @@ int machine_build(const struct vm_config *config, struct loop *loop, struct gues
 		machine_free(m);
 		return r;
 	}
-	list_objects(m);
 	*ret = m;
 	return 0;
 }
@@ -174,6 +188,22 @@ void machine_free(struct machine *m)
 int machine_boot(struct machine *m, struct error *err)
 {
 	return arch_boot(m->arch, &m->config, m->ram, err);
+}
+
+int machine_plug(struct machine *m, const struct vm_config *config, struct error *err)
+{
+	int r = machine_devices_plug(m->devices, config, err);
+
+	if (r < 0)
+		return r;
+	m->config.rng = config->rng;
+	m->config.hvc = config->hvc;
+	return 0;
+}
+
+int machine_request_unplug(struct machine *m, const char *device, struct error *err)
+{
+	return machine_devices_request_unplug(m->devices, device, err);
 }
 
 void machine_power_button(struct machine *m)

@@ -92,10 +92,21 @@ bool machine_is_drained(const struct machine *machine);
  */
 int machine_resumed(struct machine *machine, struct error *err);
 
+/*
+ * Plugs in the devices that config has and the machine has not, and tells the guest;
+ * machine_config() has them then. -ENOENT, ...: what cannot be opened is named, nothing has
+ * changed.
+ */
+int machine_plug(struct machine *machine, const struct vm_config *config, struct error *err);
+/* Asks the guest to give a device ("rng", "hvc") back. When it has done so, which may be never,
+ * machine_config() is without it. -ENOENT: there is none. */
+int machine_request_unplug(struct machine *machine, const char *device, struct error *err);
+
 /* Presses the ACPI power button. */
 void machine_power_button(struct machine *machine);
 
 struct guest_ram *machine_ram(struct machine *machine); /* borrowed */
+/* As it was built, and what was plugged and unplugged since. */
 const struct vm_config *machine_config(const struct machine *machine);
 uint32_t machine_tsc_khz(const struct machine *machine);    /* of this host */
 const char *machine_console(const struct machine *machine); /* "stdio", "/dev/pts/7", a path */

@@ -2,6 +2,7 @@
 #include "vmm/machine_devices.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/loop_thread.h"
 #include "base/util.h"
@@ -14,6 +15,7 @@ struct device {
 	struct virtio_pci *v;	    /* owned */
 	struct loop_thread *thread; /* owned; NULL: the main loop */
 	unsigned int slot;
+	unsigned int kind; /* index in the table */
 };
 
 struct machine_devices {
@@ -47,6 +49,11 @@ static int rng_make(struct machine_devices *d, unsigned int index _unused_, stru
 	return 0;
 }
 
+static void rng_forget(struct vm_config *config)
+{
+	config->rng = (struct rng_config){0};
+}
+
 static unsigned int hvc_count(const struct vm_config *config)
 {
 	return config->hvc.mode != CONSOLE_OFF;
@@ -69,19 +76,27 @@ static int hvc_make(struct machine_devices *d, unsigned int index _unused_, stru
 	return 0;
 }
 
+static void hvc_forget(struct vm_config *config)
+{
+	config->hvc = (struct console_config){.mode = CONSOLE_OFF};
+}
+
 /*
  * Slots are part of the machine's layout: a guest names its devices by them, and a state its nodes.
  * Those of which there is one at most have fixed ones at the upper end; a kind of which there are
  * several begins at its first and goes up.
  */
 static const struct {
+	const char *name; /* key of the configuration */
 	unsigned int first_slot;
 	unsigned int (*count)(const struct vm_config *config);
 	int (*make)(struct machine_devices *d, unsigned int index, struct made *ret,
 		    struct error *err);
+	/* Its device was given back: the configuration is to have it no more. */
+	void (*forget)(struct vm_config *config);
 } kinds[] = {
-	{30, rng_count, rng_make},
-	{31, hvc_count, hvc_make},
+	{"rng", 30, rng_count, rng_make, rng_forget},
+	{"hvc", 31, hvc_count, hvc_make, hvc_forget},
 };
 
 static void free_device(struct machine_devices *d, const struct device *device)
@@ -91,9 +106,9 @@ static void free_device(struct machine_devices *d, const struct device *device)
 	loop_thread_free(device->thread);
 }
 
-/* Takes what was made, even on failure. */
-static int add(struct machine_devices *d, unsigned int slot, const struct made *made,
-	       struct error *err)
+/* Takes what was made, even on failure. plug: into a machine that runs. */
+static int add(struct machine_devices *d, unsigned int kind, unsigned int slot, bool plug,
+	       const struct made *made, struct error *err)
 {
 	struct loop *loop = made->thread ? loop_thread_loop(made->thread) : d->params.loop;
 	const struct pci_attach attach = machine_pci_attach(d->params.pci, slot);
@@ -101,7 +116,8 @@ static int add(struct machine_devices *d, unsigned int slot, const struct made *
 	int r = virtio_pci_new(made->ops, made->dev, loop, &attach, &v, err);
 
 	if (r == 0) {
-		r = machine_pci_add(d->params.pci, slot, virtio_pci_function(v), err);
+		r = (plug ? machine_pci_plug : machine_pci_add)(d->params.pci, slot,
+								virtio_pci_function(v), err);
 		if (r < 0)
 			virtio_pci_free(v);
 	}
@@ -109,27 +125,103 @@ static int add(struct machine_devices *d, unsigned int slot, const struct made *
 		loop_thread_free(made->thread);
 		return r;
 	}
-	d->all[d->count++] = (struct device){.v = v, .thread = made->thread, .slot = slot};
+	d->all[d->count++] =
+		(struct device){.v = v, .thread = made->thread, .slot = slot, .kind = kind};
 	return 0;
 }
 
-static int make_all(struct machine_devices *d, struct error *err)
+static unsigned int have_of(const struct machine_devices *d, unsigned int kind)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < d->count; i++)
+		count += d->all[i].kind == kind;
+	return count;
+}
+
+/* What the configuration has and the machine has not. */
+static int make_missing(struct machine_devices *d, bool plug, struct error *err)
 {
 	for (unsigned int k = 0; k < ARRAY_SIZE(kinds); k++) {
 		unsigned int count = kinds[k].count(d->params.config);
 
-		for (unsigned int i = 0; i < count; i++) {
+		for (unsigned int i = have_of(d, k); i < count; i++) {
 			struct made made;
 			int r = kinds[k].make(d, i, &made, err);
 
 			if (r == 0)
-				r = add(d, kinds[k].first_slot + i, &made, err);
+				r = add(d, k, kinds[k].first_slot + i, plug, &made, err);
 			if (r < 0)
 				return r;
 		}
 	}
 	return 0;
 }
+
+/* ---- Hot plug. ---- */
+
+static void take_out(struct machine_devices *d, unsigned int index)
+{
+	const struct device device = d->all[index];
+
+	/* The order of the others is that of their state. */
+	d->count--;
+	memmove(&d->all[index], &d->all[index + 1], (d->count - index) * sizeof(d->all[0]));
+	if (kinds[device.kind].make == hvc_make)
+		d->hvc = NULL;
+	free_device(d, &device);
+}
+
+static void on_ejected(void *opaque, unsigned int slot)
+{
+	struct machine_devices *d = opaque;
+
+	for (unsigned int i = 0; i < d->count; i++) {
+		unsigned int kind = d->all[i].kind;
+
+		if (d->all[i].slot != slot)
+			continue;
+		take_out(d, i);
+		if (d->params.gone)
+			d->params.gone(d->params.opaque, kinds[kind].name);
+		return;
+	}
+}
+
+int machine_devices_plug(struct machine_devices *d, const struct vm_config *config,
+			 struct error *err)
+{
+	unsigned int before = d->count;
+	int r;
+
+	d->params.config = config;
+	r = make_missing(d, true, err);
+	d->params.config = NULL;
+	while (r < 0 && d->count > before)
+		take_out(d, d->count - 1);
+	return r;
+}
+
+int machine_devices_request_unplug(struct machine_devices *d, const char *kind, struct error *err)
+{
+	for (unsigned int i = d->count; i-- > 0;) {
+		if (strcmp(kinds[d->all[i].kind].name, kind) != 0)
+			continue;
+		machine_pci_request_unplug(d->params.pci, d->all[i].slot);
+		return 0;
+	}
+	return error_set(err, -ENOENT, "the VM has no device \"%s\" that can be unplugged", kind);
+}
+
+void machine_devices_forget(struct vm_config *config, const char *kind)
+{
+	for (unsigned int k = 0; k < ARRAY_SIZE(kinds); k++) {
+		if (strcmp(kinds[k].name, kind) == 0)
+			kinds[k].forget(config);
+	}
+}
+
+/* ---- Life. ---- */
 
 int machine_devices_new(const struct machine_devices_params *params, struct machine_devices **ret,
 			struct error *err)
@@ -140,7 +232,8 @@ int machine_devices_new(const struct machine_devices_params *params, struct mach
 	if (!d)
 		return error_set(err, -ENOMEM, "devices: out of memory");
 	d->params = *params;
-	r = make_all(d, err);
+	machine_pci_on_ejected(d->params.pci, on_ejected, d);
+	r = make_missing(d, false, err);
 	d->params.config = NULL;
 	if (r < 0) {
 		machine_devices_free(d);
@@ -154,6 +247,7 @@ void machine_devices_free(struct machine_devices *d)
 {
 	if (!d)
 		return;
+	machine_pci_on_ejected(d->params.pci, NULL, NULL);
 	while (d->count > 0)
 		free_device(d, &d->all[--d->count]);
 	free(d);

@@ -21,11 +21,26 @@ struct machine_devices_params {
 	struct loop *loop;
 	struct machine_pci *pci;
 	struct machine_control *control;
+	/* A guest gave a device back and it is gone: *config has it no more. May be NULL. */
+	void (*gone)(void *opaque, const char *kind);
+	void *opaque;
 };
 
 int machine_devices_new(const struct machine_devices_params *params, struct machine_devices **ret,
 			struct error *err);
 void machine_devices_free(struct machine_devices *devices); /* NULL is fine */
+
+/*
+ * Plugs in what config has beyond what there is, into a machine that runs; borrowed for the call.
+ * On failure nothing was added.
+ */
+int machine_devices_plug(struct machine_devices *devices, const struct vm_config *config,
+			 struct error *err);
+/* Asks the guest for the device of that kind ("rng", "hvc"). -ENOENT: the VM has none. */
+int machine_devices_request_unplug(struct machine_devices *devices, const char *kind,
+				   struct error *err);
+/* Takes a kind out of a configuration. */
+void machine_devices_forget(struct vm_config *config, const char *kind);
 
 /* Returns how many. */
 size_t machine_devices_objects(struct machine_devices *devices,

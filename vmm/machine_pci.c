@@ -3,9 +3,12 @@
 
 #include <linux/pci_regs.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/util.h"
 #include "devices/pci/pci_host.h"
+#include "devices/pci/pci_hotplug.h"
+#include "devices/wakeup.h"
 #include "vmm/doorbell.h"
 #include "vmm/msi.h"
 
@@ -21,11 +24,76 @@ struct machine_pci {
 	struct arch_pci layout;
 	struct pci_windows left; /* of the layout's windows: not given to a BAR yet */
 	struct pci_host *host;	 /* owned, as all below */
+	struct pci_hotplug *hotplug;
+	struct wakeup *wakeup;
+	atomic_uint ejected; /* bit per slot: to be told on the loop's thread */
+	machine_pci_ejected_fn *on_ejected;
+	void *on_ejected_opaque;
 	struct msi_router *msi;
 	pthread_mutex_t intx_lock;
 	struct intx intx[PCI_SLOTS_MAX];
-	bool ports_added, ecam_added;
+	bool ports_added, ecam_added, hotplug_added;
 };
+
+/* ---- Hot plug. ---- */
+
+static void raise_event(void *opaque)
+{
+	struct machine_pci *pci = opaque;
+
+	arch_platform_pci_event(pci->params.platform);
+}
+
+/* vCPU thread. For the guest it is gone now; the rest waits for the loop. */
+static void eject(void *opaque, unsigned int slot)
+{
+	struct machine_pci *pci = opaque;
+
+	if (!pci_host_slot(pci->host, slot))
+		return;
+	pci_host_remove(pci->host, slot);
+	atomic_fetch_or(&pci->ejected, 1U << slot);
+	wakeup_signal(pci->wakeup);
+}
+
+static void tell_ejected(void *opaque)
+{
+	struct machine_pci *pci = opaque;
+	unsigned int slots = atomic_exchange(&pci->ejected, 0);
+
+	for (unsigned int slot = 1; slot < PCI_SLOTS_MAX; slot++) {
+		if ((slots & 1U << slot) && pci->on_ejected)
+			pci->on_ejected(pci->on_ejected_opaque, slot);
+	}
+}
+
+void machine_pci_on_ejected(struct machine_pci *pci, machine_pci_ejected_fn *fn, void *opaque)
+{
+	pci->on_ejected = fn;
+	pci->on_ejected_opaque = opaque;
+}
+
+void machine_pci_settle(struct machine_pci *pci)
+{
+	tell_ejected(pci);
+}
+
+int machine_pci_plug(struct machine_pci *pci, unsigned int slot, struct pci_device *function,
+		     struct error *err)
+{
+	int r = pci_host_add(pci->host, slot, function, err);
+
+	if (r == 0)
+		pci_hotplug_plugged(pci->hotplug, slot);
+	return r;
+}
+
+void machine_pci_request_unplug(struct machine_pci *pci, unsigned int slot)
+{
+	pci_hotplug_unplug(pci->hotplug, slot);
+}
+
+/* ---- What functions are given. ---- */
 
 /* A pin that several slots pull is up as long as one of them does. Lock held. */
 static bool pin_level(const struct machine_pci *pci, unsigned int gsi)
@@ -109,11 +177,20 @@ int machine_pci_add(struct machine_pci *pci, unsigned int slot, struct pci_devic
 void machine_pci_remove(struct machine_pci *pci, unsigned int slot)
 {
 	pci_host_remove(pci->host, slot);
+	pci_hotplug_forget(pci->hotplug, slot);
 }
 
-struct state_object machine_pci_object(struct machine_pci *pci)
+size_t machine_pci_objects(struct machine_pci *pci,
+			   struct state_object objects[MACHINE_PCI_OBJECTS_MAX])
 {
-	return (struct state_object){.ops = &pci_host_state_ops, .obj = pci->host};
+	objects[0] = (struct state_object){.ops = &pci_host_state_ops, .obj = pci->host};
+	objects[1] = (struct state_object){.ops = &pci_hotplug_state_ops, .obj = pci->hotplug};
+	return 2;
+}
+
+size_t machine_pci_state_size_max(void)
+{
+	return PCI_HOST_STATE_MAX + PCI_HOTPLUG_STATE_MAX;
 }
 
 static int put_bridge(struct machine_pci *pci, struct error *err)
@@ -137,6 +214,21 @@ static int put_bridge(struct machine_pci *pci, struct error *err)
 	return r;
 }
 
+static int put_hotplug(struct machine_pci *pci, struct error *err)
+{
+	const struct pci_hotplug_params params = {
+		.raise = raise_event, .eject = eject, .opaque = pci};
+	int r = wakeup_new(pci->params.loop, tell_ejected, pci, &pci->wakeup, err);
+
+	if (r == 0)
+		r = pci_hotplug_new(&params, &pci->hotplug, err);
+	if (r == 0)
+		r = bus_add(pci->params.ports, pci->layout.hotplug_port, PCI_HOTPLUG_IO_SIZE,
+			    &pci_hotplug_io_ops, pci->hotplug, err);
+	pci->hotplug_added = r == 0;
+	return r;
+}
+
 int machine_pci_new(const struct machine_pci_params *params, struct machine_pci **ret,
 		    struct error *err)
 {
@@ -154,6 +246,8 @@ int machine_pci_new(const struct machine_pci_params *params, struct machine_pci 
 	r = msi_router_new(params->vm_fd, &pci->msi, err);
 	if (r == 0)
 		r = put_bridge(pci, err);
+	if (r == 0)
+		r = put_hotplug(pci, err);
 	if (r < 0) {
 		machine_pci_free(pci);
 		return r;
@@ -166,10 +260,14 @@ void machine_pci_free(struct machine_pci *pci)
 {
 	if (!pci)
 		return;
+	if (pci->hotplug_added)
+		bus_remove(pci->params.ports, pci->layout.hotplug_port);
 	if (pci->ecam_added)
 		bus_remove(pci->params.mmio, pci->layout.ecam);
 	if (pci->ports_added)
 		bus_remove(pci->params.ports, PCI_HOST_PORTS);
+	pci_hotplug_free(pci->hotplug);
+	wakeup_free(pci->wakeup);
 	pci_host_free(pci->host);
 	msi_router_free(pci->msi);
 	pthread_mutex_destroy(&pci->intx_lock);

@@ -13,7 +13,9 @@
 #include "vmm/vcpu.h"
 #include "vmm/vcpu_kvm.h"
 
-#define MACHINE_OBJECTS_MAX (ARCH_OBJECTS_MAX + ARCH_PLATFORM_OBJECTS_MAX + 1 + MACHINE_DEVICES_MAX)
+#define MACHINE_OBJECTS_MAX                                                       \
+	(ARCH_OBJECTS_MAX + ARCH_PLATFORM_OBJECTS_MAX + MACHINE_PCI_OBJECTS_MAX + \
+	 MACHINE_DEVICES_MAX)
 
 /* Events on their way from any thread to the loop's. */
 struct machine_events {
@@ -56,6 +58,9 @@ int machine_events_init(struct machine_events *events, struct loop *loop, machin
 void machine_events_done(struct machine_events *events);
 void machine_events_tell(struct machine_events *events, enum machine_event event,
 			 const struct error *err);
+
+/* machine.c. The stateful objects as they are now. */
+void machine_list_objects(struct machine *m);
 
 /* machine_run.c */
 void machine_nudge(void *opaque); /* struct machine: the timer's callback */

@@ -70,6 +70,8 @@ int machine_drain(struct machine *m, unsigned int timeout_ms, struct error *err)
 		return 0;
 	if (machine_is_running(m))
 		return error_set(err, -EBUSY, "cannot drain the devices of a guest that runs");
+	/* What a guest has let go of is not to be saved. */
+	machine_pci_settle(m->pci);
 	r = machine_devices_drain(m->devices, end_ns, err);
 	if (r < 0)
 		return r;

@@ -92,6 +92,7 @@ static void reset(struct vm *vm)
 	struct error err = ERROR_INIT;
 
 	log_info("the guest is reset");
+	vm_parts_learn(&vm->parts);
 	machine_free(vm->parts.machine);
 	vm->parts.machine = NULL;
 	vm->parts.held = false;

@@ -285,6 +285,29 @@ int machine_resumed(struct machine *m, struct error *err)
 	return fake_try(FAKE_RESUMED, err);
 }
 
+int machine_plug(struct machine *m, const struct vm_config *config, struct error *err)
+{
+	int r = fake_try(FAKE_PLUG, err);
+
+	if (r == 0)
+		m->config = *config;
+	return r;
+}
+
+int machine_request_unplug(struct machine *m, const char *device, struct error *err)
+{
+	int r = fake_try(FAKE_UNPLUG, err);
+
+	if (r == 0 && vm_config_has_device(&m->config, device) <= 0)
+		return error_set(err, -ENOENT, "no %s", device);
+	return r;
+}
+
+void fake_give_back_rng(struct machine *m)
+{
+	m->config.rng = (struct rng_config){0};
+}
+
 void machine_power_button(struct machine *m _unused_)
 {
 	fake.power_button++;

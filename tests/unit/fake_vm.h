@@ -27,6 +27,8 @@ enum fake_call {
 	FAKE_PAUSE,
 	FAKE_DRAIN,
 	FAKE_RESUMED,
+	FAKE_PLUG,
+	FAKE_UNPLUG,
 	FAKE_CREATE,   /* LUO */
 	FAKE_RETRIEVE, /* a session */
 	FAKE_PRESERVE,
@@ -58,6 +60,8 @@ void fake_reset(void);
 /* The guest's only register. */
 void fake_set_register(struct machine *m, uint64_t value);
 uint64_t fake_register(const struct machine *m);
+/* The guest gives its entropy device back. */
+void fake_give_back_rng(struct machine *m);
 /* What a guest does. */
 void fake_tell(struct machine *m, enum machine_event event);
 

@@ -77,7 +77,16 @@ struct machine_test {
 	struct machine_pci *pci;
 	struct machine_devices *devices;
 	unsigned int resets;
+	char gone[16]; /* the last device that a guest gave back */
 };
+
+static void on_gone(void *opaque, const char *kind)
+{
+	struct machine_test *t = opaque;
+
+	snprintf(t->gone, sizeof(t->gone), "%s", kind);
+	machine_devices_forget(&t->config, kind);
+}
 
 static void on_request(void *opaque, enum machine_request request)
 {
@@ -95,7 +104,8 @@ static void make_pci(struct machine_test *t)
 						      .ports = t->ports,
 						      .mmio = t->mmio,
 						      .control = t->control};
-	struct machine_pci_params pci = {.vm_fd = VM_FD,
+	struct machine_pci_params pci = {.loop = t->loop,
+					 .vm_fd = VM_FD,
 					 .arch = &t->arch,
 					 .ram = t->ram,
 					 .ports = t->ports,
@@ -109,7 +119,13 @@ static void make_pci(struct machine_test *t)
 static int make_devices(struct machine_test *t, struct error *err)
 {
 	const struct machine_devices_params devices = {
-		.config = &t->config, .loop = t->loop, .pci = t->pci, .control = &t->control};
+		.config = &t->config,
+		.loop = t->loop,
+		.pci = t->pci,
+		.control = &t->control,
+		.gone = on_gone,
+		.opaque = t,
+	};
 
 	return machine_devices_new(&devices, &t->devices, err);
 }
@@ -301,17 +317,90 @@ static void test_refused(void **state _unused_)
 	unmake(&t);
 }
 
+static uint32_t hotplug_read(struct machine_test *t, unsigned int offset)
+{
+	uint32_t value;
+
+	bus_read(t->ports, PORT_PCI_HOTPLUG + offset, &value, sizeof(value));
+	return value;
+}
+
+static void hotplug_write(struct machine_test *t, unsigned int offset, uint32_t value)
+{
+	bus_write(t->ports, PORT_PCI_HOTPLUG + offset, &value, sizeof(value));
+}
+
+/* As an OS does it: enables the event, is interrupted, reads and clears, and lets go. */
+static void test_unplug_and_plug(void **state _unused_)
+{
+	static struct machine_test t;
+	struct state_object objects[MACHINE_DEVICES_MAX];
+	struct error err = ERROR_INIT;
+	uint8_t event = 1U << ACPI_GPE_PCI_HOTPLUG, byte;
+
+	make(&t);
+	bus_write(t.ports, PORT_GPE0 + 8, &event, 1);
+	assert_int_equal(machine_devices_request_unplug(t.devices, "disk", &err), -ENOENT);
+	assert_non_null(strstr(err.message, "no device \"disk\""));
+	assert_int_equal(machine_devices_request_unplug(t.devices, "rng", &err), 0);
+	assert_true(kvm.pin[GSI_SCI]);
+	bus_write(t.ports, PORT_GPE0, &event, 1);
+	assert_false(kvm.pin[GSI_SCI]);
+	assert_int_equal(hotplug_read(&t, 4), 1U << SLOT_RNG);
+	hotplug_write(&t, 4, 1U << SLOT_RNG);
+	assert_int_equal(hotplug_read(&t, 4), 0);
+	/* Still there until it is let go of, then gone at once; the rest follows on the loop. */
+	assert_int_equal(config_read(&t, SLOT_RNG, 0), VIRTIO_RNG);
+	hotplug_write(&t, 8, 1U << SLOT_RNG | 1U << 7 | 1);
+	assert_int_equal(config_read(&t, SLOT_RNG, 0), UINT32_MAX);
+	assert_int_equal(config_read(&t, 0, 0) & 0xffff, 0x1b36);
+	assert_string_equal(t.gone, "");
+	assert_int_equal(loop_run_once(t.loop, 100), 0);
+	assert_string_equal(t.gone, "rng");
+	assert_int_equal(machine_devices_objects(t.devices, objects), 1);
+	/* And another one. */
+	t.config.rng = (struct rng_config){.on = true, .source = "/dev/no-such-generator"};
+	assert_int_equal(machine_devices_plug(t.devices, &t.config, &err), -ENOENT);
+	assert_int_equal(hotplug_read(&t, 0), 0);
+	snprintf(t.config.rng.source, sizeof(t.config.rng.source), "/dev/zero");
+	assert_int_equal(machine_devices_plug(t.devices, &t.config, &err), 0);
+	assert_true(kvm.pin[GSI_SCI]);
+	bus_read(t.ports, PORT_GPE0, &byte, 1);
+	assert_int_equal(byte, event);
+	assert_int_equal(hotplug_read(&t, 0), 1U << SLOT_RNG);
+	assert_int_equal(config_read(&t, SLOT_RNG, 0), VIRTIO_RNG);
+	assert_int_equal(config_read(&t, SLOT_RNG, SPEC_BAR0), 0); /* the OS places it */
+	assert_int_equal(machine_devices_objects(t.devices, objects), 2);
+	unmake(&t);
+}
+
+/* What a guest let go of just before it was stopped is not saved. */
+static void test_eject_before_a_freeze(void **state _unused_)
+{
+	static struct machine_test t;
+	struct state_object objects[MACHINE_DEVICES_MAX];
+
+	make(&t);
+	hotplug_write(&t, 8, 1U << SLOT_HVC);
+	machine_pci_settle(t.pci);
+	assert_string_equal(t.gone, "hvc");
+	assert_null(machine_devices_hvc(t.devices));
+	assert_int_equal(machine_devices_objects(t.devices, objects), 1);
+	unmake(&t);
+}
+
 static size_t objects_of(struct machine_test *t, struct state_object *objects)
 {
-	objects[0] = machine_pci_object(t->pci);
-	return 1 + machine_devices_objects(t->devices, objects + 1);
+	size_t count = machine_pci_objects(t->pci, objects);
+
+	return count + machine_devices_objects(t->devices, objects + count);
 }
 
 /* A guest's placement of the devices goes over, and what was saved fits into what was promised. */
 static void test_state(void **state _unused_)
 {
 	static struct machine_test from, to;
-	struct state_object objects[MACHINE_DEVICES_MAX + 1];
+	struct state_object objects[MACHINE_DEVICES_MAX + MACHINE_PCI_OBJECTS_MAX];
 	struct state_writer *w;
 	struct state_blob blob;
 	const void *data;
@@ -321,12 +410,13 @@ static void test_state(void **state _unused_)
 	make(&from);
 	config_write(&from, SLOT_HVC, SPEC_BAR0, 0xd0000000);
 	config_write(&from, SLOT_HVC, SPEC_COMMAND, 6);
+	assert_int_equal(machine_devices_request_unplug(from.devices, "hvc", NULL), 0);
 	assert_int_equal(machine_devices_drain(from.devices, clock_monotonic_ns(), NULL), 0);
 	assert_int_equal(state_writer_new(1 << 20, &w, NULL), 0);
 	assert_int_equal(state_save_objects(objects, objects_of(&from, objects), w, NULL), 0);
 	assert_int_equal(state_writer_finish(w, &data, &size, NULL), 0);
 	assert_true(size < machine_devices_state_size_max(from.devices) + 2048);
-	assert_string_equal(objects[1].instance, "1e");
+	assert_string_equal(objects[2].instance, "1e");
 	machine_devices_thaw(from.devices);
 
 	assert_int_equal(state_blob_open(data, size, &blob, NULL), 0);
@@ -336,6 +426,7 @@ static void test_state(void **state _unused_)
 					    STATE_APPLY, NULL),
 			 0);
 	machine_devices_resumed(to.devices);
+	assert_int_equal(hotplug_read(&to, 4), 1U << SLOT_HVC);
 	bus_read(to.mmio, 0xd0000000 + 18, &value, sizeof(value));
 	assert_int_equal(value, 2);
 	assert_int_equal(kvm.bells, 2);
@@ -351,6 +442,8 @@ int main(void)
 		cmocka_unit_test(test_shared_pins),
 		cmocka_unit_test(test_without_devices),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_unplug_and_plug),
+		cmocka_unit_test(test_eject_before_a_freeze),
 		cmocka_unit_test(test_state),
 	};
 

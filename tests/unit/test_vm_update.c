@@ -454,6 +454,64 @@ static void test_console_comes_or_goes(void **state _unused_)
 	json_decref(overrides);
 }
 
+/* A device that came, or went, is in the configuration of whoever resumes, and of a guest's reset.
+ */
+static void test_devices_come_and_go(void **state _unused_)
+{
+	json_t *rng = json_pack("{ss}", "rng", "src=/dev/zero");
+	struct error err = ERROR_INIT;
+
+	boot("");
+	assert_int_equal(vm_add_devices(t.vm, rng, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "rng: the VM has one already"));
+	assert_int_equal(vm_remove_device(t.vm, "hvc", &err), -ENOENT);
+	assert_int_equal(vm_remove_device(t.vm, "rng", &err), 0);
+	fake_give_back_rng(fake.machine);
+	assert_int_equal(vm_remove_device(t.vm, "rng", &err), -ENOENT);
+	freeze_and_kexec();
+	assert_int_equal(ask(VM_RESUME_PRESERVED), 0);
+	assert_resumed();
+	assert_false(machine_config(fake.machine)->rng.on);
+
+	fake.fails = FAKE_PLUG;
+	assert_int_equal(vm_add_devices(t.vm, rng, &err), -EIO);
+	fake.fails = FAKE_NONE;
+	assert_false(vm_config(t.vm)->rng.on);
+	assert_int_equal(vm_add_devices(t.vm, rng, &err), 0);
+	assert_int_equal(ask(VM_REBOOT), 0);
+	turn();
+	assert_string_equal(machine_config(fake.machine)->rng.source, "/dev/zero");
+	fake_set_register(fake.machine, 42);
+	freeze_and_kexec();
+	assert_int_equal(vm_remove_device(t.vm, "rng", &err), -EBUSY);
+	assert_int_equal(ask(VM_RESUME_PRESERVED), 0);
+	assert_resumed();
+	assert_string_equal(machine_config(fake.machine)->rng.source, "/dev/zero");
+	json_decref(rng);
+}
+
+static void test_devices_that_are_none(void **state _unused_)
+{
+	json_t *wrong = json_pack("{si ss}", "cpus", 2, "hvc", "off");
+	json_t *off = json_pack("{ss}", "hvc", "off");
+	json_t *none = json_object();
+	struct error err = ERROR_INIT;
+
+	boot("");
+	assert_int_equal(vm_add_devices(t.vm, wrong, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "cpus: is no device"));
+	assert_int_equal(vm_add_devices(t.vm, off, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "hvc: off cannot be plugged in"));
+	assert_int_equal(vm_add_devices(t.vm, none, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "no device was given"));
+	assert_int_equal(ask(VM_PREPARE), 0);
+	assert_int_equal(vm_add_devices(t.vm, off, &err), -EBUSY);
+	assert_non_null(strstr(err.message, "phase prepared"));
+	json_decref(wrong);
+	json_decref(off);
+	json_decref(none);
+}
+
 static void test_by_the_agent(void **state _unused_)
 {
 	boot("/run/luod");
@@ -512,6 +570,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_paused_by_its_user, start, stop),
 		cmocka_unit_test_setup_teardown(test_freeze_of_a_paused_guest_fails, start, stop),
 		cmocka_unit_test_setup_teardown(test_console_comes_or_goes, start, stop),
+		cmocka_unit_test_setup_teardown(test_devices_come_and_go, start, stop),
+		cmocka_unit_test_setup_teardown(test_devices_that_are_none, start, stop),
 		cmocka_unit_test_setup_teardown(test_by_the_agent, start, stop),
 		cmocka_unit_test_setup_teardown(test_not_preservable, start, stop),
 	};

@@ -93,11 +93,13 @@ void steps_settled(void *opaque)
 
 static int write_state(struct steps *s, struct error *err)
 {
-	struct record record = {.config = s->parts->config, .held = s->parts->held};
+	struct record record = {.held = s->parts->held};
 	const void *blob;
 	size_t size;
 	int r;
 
+	vm_parts_learn(s->parts);
+	record.config = s->parts->config;
 	r = machine_save(s->parts->machine, s->writer, err);
 	if (r < 0)
 		return r;

@@ -45,6 +45,10 @@
 #define PORT_PM1_CNT	 0x604 /* 2 bytes */
 #define PORT_PM_TMR	 0x608 /* 4 bytes, 3.579545 MHz, 32 bits */
 #define PORT_GPE0	 0x620 /* 16 bytes */
+#define PORT_PCI_HOTPLUG 0x640 /* 12 bytes: devices/pci/pci_hotplug.h */
+
+/* General purpose events. */
+#define ACPI_GPE_PCI_HOTPLUG 1
 
 /* Global system interrupts. */
 #define GSI_UART0     4

@@ -186,9 +186,15 @@ void arch_platform_pci(struct arch_platform *p, const struct guest_ram *ram, str
 			    .mem32 = {MMIO32_ADDR, MMIO32_END},
 			    .mem64 = {base64, base64 + ACPI_PCI_MMIO64_SIZE}},
 		.has_ports = true,
+		.hotplug_port = PORT_PCI_HOTPLUG,
 		.port_ops = &reset_cf9_io_ops,
 		.port_opaque = p->reset,
 	};
+}
+
+void arch_platform_pci_event(struct arch_platform *p)
+{
+	acpi_pm_raise_gpe(p->pm, ACPI_GPE_PCI_HOTPLUG);
 }
 
 unsigned int arch_pci_intx_gsi(unsigned int slot)
