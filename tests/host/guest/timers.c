@@ -22,14 +22,19 @@ static struct {
 	int fast, slow;
 } timers = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* From timers.start on and not from now: between the two any time may have passed. */
 static int timer_every(uint64_t period)
 {
-	struct timespec each = {.tv_sec = (time_t)(period / SLOW_NS),
-				.tv_nsec = (long)(period % SLOW_NS)};
-	struct itimerspec spec = {.it_interval = each, .it_value = each};
+	uint64_t first = timers.start.mono_ns + period;
+	struct itimerspec spec = {
+		.it_interval = {.tv_nsec = (long)(period % SLOW_NS),
+				.tv_sec = (time_t)(period / SLOW_NS)},
+		.it_value = {.tv_nsec = (long)(first % SLOW_NS),
+			     .tv_sec = (time_t)(first / SLOW_NS)},
+	};
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
 
-	timerfd_settime(fd, 0, &spec, NULL);
+	timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL);
 	return fd;
 }
 
