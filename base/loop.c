@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/loop.h"
 
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 
+#include "base/loop_priv.h"
 #include "base/util.h"
 
 #define EVENTS_PER_TURN 32
@@ -39,6 +38,7 @@ struct loop {
 	atomic_bool stopped;
 	loop_signal_fn *signal_fn;
 	void *signal_opaque;
+	struct loop_calls calls;
 };
 
 static void drain_counter(int fd)
@@ -64,7 +64,7 @@ int loop_new(struct loop **ret, struct error *err)
 
 	if (!loop)
 		return error_set(err, -ENOMEM, "event loop: out of memory");
-	loop->signal_fd = FD_NONE;
+	loop->signal_fd = loop->calls.fd = FD_NONE;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->epoll_fd < 0 || loop->stop_fd < 0) {
@@ -72,6 +72,8 @@ int loop_new(struct loop **ret, struct error *err)
 		goto out_free;
 	}
 	r = loop_add_fd(loop, loop->stop_fd, EPOLLIN, on_stop, loop, &loop->stop_source, err);
+	if (r == 0)
+		r = loop_calls_init(loop, &loop->calls, err);
 	if (r < 0)
 		goto out_free;
 	*ret = loop;
@@ -80,6 +82,11 @@ int loop_new(struct loop **ret, struct error *err)
 out_free:
 	loop_free(loop);
 	return r;
+}
+
+struct loop_calls *loop_calls_of(struct loop *loop)
+{
+	return &loop->calls;
 }
 
 static void bury_dead(struct loop *loop)
@@ -98,6 +105,7 @@ void loop_free(struct loop *loop)
 		return;
 	loop_remove_fd(loop->stop_source);
 	loop_remove_fd(loop->signal_source);
+	loop_calls_done(&loop->calls);
 	bury_dead(loop);
 	close_fdp(&loop->signal_fd);
 	close_fdp(&loop->stop_fd);
@@ -219,8 +227,10 @@ void loop_timer_free(struct loop_timer *timer)
 int loop_run_once(struct loop *loop, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_PER_TURN];
-	int n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, timeout_ms);
+	int n;
 
+	atomic_store_explicit(&loop->calls.owner, pthread_self(), memory_order_relaxed);
+	n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, timeout_ms);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	loop->in_turn = true;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop: one thread, epoll. Owns nothing it is given: descriptors are borrowed, callbacks
- * run on the loop's thread only. Every function but loop_stop() belongs to that thread.
+ * run on the loop's thread only. Functions belong to that thread unless they say otherwise.
  */
 #ifndef HOLDFAST_BASE_LOOP_H
 #define HOLDFAST_BASE_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -42,6 +43,17 @@ int loop_run(struct loop *loop);
 int loop_run_once(struct loop *loop, int timeout_ms);
 /* Any thread, or a signal handler: makes loop_run() return after the current turn. */
 void loop_stop(struct loop *loop);
+
+/* The calling thread is the one that runs the loop, or nobody runs it. */
+bool loop_is_mine(struct loop *loop);
+
+/*
+ * Any thread: runs fn on the loop's thread, between two callbacks, and returns when it is done. At
+ * once where loop_is_mine(). The loop must go on running; whoever waits must hold no lock that the
+ * loop's callbacks take.
+ */
+typedef void loop_call_fn(void *opaque);
+void loop_call(struct loop *loop, loop_call_fn *fn, void *opaque);
 
 /*
  * Blocked signals as events: fn runs on the loop's thread for each of the signals in the -1

@@ -85,6 +85,8 @@ void state_reader_root(struct state_reader *r, const struct state_blob *blob);
 int state_reader_child(struct state_reader *r, const char *name, struct state_reader *ret);
 /* The next child in order; *node starts at 0 before the first call. False at the end. */
 bool state_reader_next_child(struct state_reader *r, int *node, struct state_reader *ret);
+/* For objects that have nodes inside: how many. done() does not look at them. */
+unsigned int state_reader_child_count(const struct state_reader *r);
 /* This node's name without the path. */
 const char *state_reader_name(const struct state_reader *r);
 

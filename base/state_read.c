@@ -106,6 +106,15 @@ bool state_reader_next_child(struct state_reader *r, int *node, struct state_rea
 	return true;
 }
 
+unsigned int state_reader_child_count(const struct state_reader *r)
+{
+	unsigned int count = 0;
+	int node;
+
+	fdt_for_each_subnode(node, r->blob->fdt, r->node) count++;
+	return count;
+}
+
 static void reader_fail(struct state_reader *r, int code, const char *name, const char *why)
 {
 	if (r->code)

@@ -48,6 +48,18 @@ int arch_can_preserve(struct arch_vm *vm, struct error *err);
 /* Tells the guest that it stood still, so that its watchdogs do not fire. */
 int arch_resumed(struct arch_vm *vm, struct error *err);
 
+/*
+ * Interrupt routing, for whoever writes the VM's whole table (vmm/msi): the routes of the
+ * controllers' pins, which never change, and the first GSI that is no pin's. Returns how many.
+ */
+#define ARCH_IRQ_ROUTES_MAX 40
+#define ARCH_GSI_MSI	    24
+struct kvm_irq_routing_entry;
+unsigned int arch_irq_routes(struct kvm_irq_routing_entry *routes);
+
+/* The global system interrupt of INTA of the PCI device in this slot of bus 0. */
+unsigned int arch_pci_intx_gsi(unsigned int slot);
+
 /* Pulls or releases the line of a global system interrupt. Any thread. */
 void arch_set_irq(struct arch_vm *vm, uint32_t gsi, bool level);
 

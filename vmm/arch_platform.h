@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "base/state.h"
 #include "devices/attach.h"
+#include "devices/pci/pci_place.h"
 #include "vmm/arch.h"
 #include "vmm/bus.h"
 #include "vmm/config.h"
@@ -39,6 +40,23 @@ void arch_platform_start(struct arch_platform *platform);
 /* vCPUs are stopped: no more input; output is handed over, for at most timeout_ms: what the backend
  * does not take by then goes into the state. */
 void arch_platform_stop(struct arch_platform *platform, unsigned int timeout_ms);
+
+/* Where an architecture has what belongs to PCI. */
+struct arch_pci {
+	uint64_t ecam, ecam_size;
+	struct pci_windows windows; /* of the host bridge */
+	bool has_ports;		    /* configuration mechanism #1, too */
+	/* Where the hot plug controller's ports are, as the tables say; raise its event with
+	 * arch_platform_pci_event(). */
+	uint16_t hotplug_port;
+	/* The machine's own register amid those ports; see struct pci_host_params. */
+	const struct io_ops *port_ops;
+	void *port_opaque;
+};
+void arch_platform_pci(struct arch_platform *platform, const struct guest_ram *ram,
+		       struct arch_pci *ret);
+/* Makes the guest's OS look at the hot plug controller. Any thread. */
+void arch_platform_pci_event(struct arch_platform *platform);
 
 void arch_platform_power_button(struct arch_platform *platform);
 

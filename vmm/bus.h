@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An address space of registers (ports or MMIO): regions that do not overlap, looked up by vCPU
- * threads, changed by the loop's thread only (hot plug) under a lock. An access outside every
- * region reads all ones and writes nothing, as on a PC.
+ * threads, changed by the loop's thread (hot plug) and by vCPU threads (a BAR that a guest moves),
+ * also from inside an access to another region. An access outside every region reads all ones and
+ * writes nothing, as on a PC.
  */
 #ifndef HOLDFAST_VMM_BUS_H
 #define HOLDFAST_VMM_BUS_H
@@ -18,6 +19,7 @@ void bus_free(struct bus *bus); /* NULL is fine */
  * names. */
 int bus_add(struct bus *bus, uint64_t base, uint64_t size, const struct io_ops *ops, void *opaque,
 	    struct error *err);
+/* No access to the region is under way when this returns: not from inside one. */
 void bus_remove(struct bus *bus, uint64_t base);
 /* data: size bytes, little-endian as KVM_EXIT_IO and KVM_EXIT_MMIO have them; size 1, 2, 4 or 8. */
 void bus_read(struct bus *bus, uint64_t addr, void *data, unsigned int size);

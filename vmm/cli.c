@@ -228,7 +228,8 @@ static void read_resume(struct arguments *a, struct cli *cli)
 	config_make_absolute(&cli->config, &a->problems);
 	/* What the state's own configuration is to be changed by, with the paths made absolute. */
 	cli->overrides = json_object();
-	for (const char *const *key = (const char *const[]){"console", "api-socket", "agent", NULL};
+	for (const char *const *key =
+		     (const char *const[]){"console", "hvc", "api-socket", "agent", NULL};
 	     *key; key++) {
 		_cleanup_(drop_nullp) json_t *whole = vm_config_to_json(&cli->config);
 

@@ -15,7 +15,17 @@ void vm_config_init(struct vm_config *config)
 		.cpus = 1,
 		.memory = VM_MEMORY_DEFAULT,
 		.console = {.mode = CONSOLE_STDIO},
+		.rng = {.on = true, .source = VM_RNG_SOURCE_DEFAULT},
 	};
+}
+
+int vm_config_has_device(const struct vm_config *config, const char *key)
+{
+	if (strcmp(key, "rng") == 0)
+		return config->rng.on;
+	if (strcmp(key, "hvc") == 0)
+		return config->hvc.mode != CONSOLE_OFF;
+	return -ENOENT;
 }
 
 static void check_input_file(struct problems *p, const char *key, const char *path)
@@ -60,6 +70,26 @@ static void check_socket_path(struct problems *p, const char *key, const char *p
 			    key, path, sizeof(addr.sun_path) - 1);
 }
 
+static void check_rng(struct problems *p, const struct rng_config *rng)
+{
+	struct stat st;
+
+	if (!rng->on)
+		return;
+	if (stat(rng->source, &st) < 0 || access(rng->source, R_OK) < 0)
+		problem_add(p, "rng: %s: %s", rng->source, strerror(errno));
+	else if (S_ISDIR(st.st_mode))
+		problem_add(p, "rng: %s is a folder", rng->source);
+}
+
+static void check_console(struct problems *p, const char *key, const struct console_config *console)
+{
+	if (console->mode == CONSOLE_FILE || console->mode == CONSOLE_SOCKET)
+		check_folder_of(p, key, console->path);
+	if (console->mode == CONSOLE_SOCKET)
+		check_socket_path(p, key, console->path);
+}
+
 static void check_distinct(struct problems *p, const char *key_a, const char *a, const char *key_b,
 			   const char *b)
 {
@@ -67,11 +97,30 @@ static void check_distinct(struct problems *p, const char *key_a, const char *a,
 		problem_add(p, "%s and %s: both are %s", key_a, key_b, a);
 }
 
+void config_check_devices(const struct vm_config *config, struct problems *p)
+{
+	const struct {
+		const char *key, *path;
+	} paths[] = {
+		{"api-socket", config->api_socket},
+		{"agent", config->agent},
+		{"console", config->console.path},
+		{"hvc", config->hvc.path},
+	};
+
+	check_console(p, "hvc", &config->hvc);
+	if (config->console.mode == CONSOLE_STDIO && config->hvc.mode == CONSOLE_STDIO)
+		problem_add(p, "console and hvc: both are stdio, which can serve one of them: "
+			       "--console has it unless it says otherwise");
+	check_rng(p, &config->rng);
+	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
+		for (unsigned int j = i + 1; j < ARRAY_SIZE(paths); j++)
+			check_distinct(p, paths[i].key, paths[i].path, paths[j].key, paths[j].path);
+	}
+}
+
 void config_check(const struct vm_config *config, const json_t *given, struct problems *p)
 {
-	const char *console_socket =
-		config->console.mode == CONSOLE_SOCKET ? config->console.path : "";
-
 	/* A required value that was given but was wrong is named already. */
 	if (!config->id[0] && !json_object_get(given, "id"))
 		problem_add(p, "id: must be given");
@@ -79,15 +128,11 @@ void config_check(const struct vm_config *config, const json_t *given, struct pr
 		problem_add(p, "kernel: must be given");
 	check_input_file(p, "kernel", config->kernel);
 	check_input_file(p, "initramfs", config->initramfs);
-	if (config->console.mode == CONSOLE_FILE || config->console.mode == CONSOLE_SOCKET)
-		check_folder_of(p, "console", config->console.path);
+	check_console(p, "console", &config->console);
 	check_folder_of(p, "api-socket", config->api_socket);
 	check_socket_path(p, "api-socket", config->api_socket);
 	check_socket_path(p, "agent", config->agent);
-	check_socket_path(p, "console", console_socket);
-	check_distinct(p, "api-socket", config->api_socket, "agent", config->agent);
-	check_distinct(p, "api-socket", config->api_socket, "console", config->console.path);
-	check_distinct(p, "agent", config->agent, "console", config->console.path);
+	config_check_devices(config, p);
 }
 
 int vm_config_validate(const struct vm_config *config, struct error *err)

@@ -15,11 +15,12 @@
 #include "base/error.h"
 #include "luo/tokens.h"
 
-#define VM_CPUS_MAX	  32
-#define VM_MEMORY_MIN	  (32ULL << 20)
-#define VM_MEMORY_MAX	  (4ULL << 40)
-#define VM_MEMORY_DEFAULT (512ULL << 20)
-#define VM_CMDLINE_MAX	  2048 /* COMMAND_LINE_SIZE of x86 Linux, terminator included */
+#define VM_CPUS_MAX	      32
+#define VM_MEMORY_MIN	      (32ULL << 20)
+#define VM_MEMORY_MAX	      (4ULL << 40)
+#define VM_MEMORY_DEFAULT     (512ULL << 20)
+#define VM_RNG_SOURCE_DEFAULT "/dev/urandom"
+#define VM_CMDLINE_MAX	      2048 /* COMMAND_LINE_SIZE of x86 Linux, terminator included */
 
 enum console_mode {
 	CONSOLE_OFF,
@@ -34,6 +35,11 @@ struct console_config {
 	char path[PATH_MAX];
 };
 
+struct rng_config {
+	bool on;
+	char source[PATH_MAX]; /* what entropy is read from */
+};
+
 struct vm_config {
 	char id[LUO_VM_ID_MAX +
 		1]; /* letters, digits, '-', '_', '.'; starts with a letter or digit */
@@ -41,14 +47,16 @@ struct vm_config {
 	char initramfs[PATH_MAX]; /* "" for none */
 	char cmdline[VM_CMDLINE_MAX];
 	uint32_t cpus;
-	uint64_t memory; /* bytes, a multiple of 2 MiB */
-	struct console_config console;
+	uint64_t memory;	       /* bytes, a multiple of 2 MiB */
+	struct console_config console; /* the serial port */
+	struct console_config hvc;     /* the virtio console */
+	struct rng_config rng;
 	char api_socket[PATH_MAX]; /* "" for none */
 	char agent[PATH_MAX];	   /* luod's socket; "" for none */
 	bool preserve_on_update;
 };
 
-/* Defaults: one CPU, 512 MiB, console on stdio, nothing else. */
+/* Defaults: one CPU, 512 MiB, console on stdio, entropy from /dev/urandom, nothing else. */
 void vm_config_init(struct vm_config *config);
 
 /*
@@ -59,6 +67,10 @@ int vm_config_from_json(json_t *json, struct vm_config *config, struct error *er
 
 /* The whole configuration; vm_config_from_json() of it gives an equal one. New reference. */
 json_t *vm_config_to_json(const struct vm_config *config);
+
+/* Whether it has the device of that key, one of those that can come and go while the guest runs
+ * ("rng", "hvc"). 1, 0, or -ENOENT: the key is none of these. */
+int vm_config_has_device(const struct vm_config *config, const char *key);
 
 /*
  * Checks what can only be known with the whole in hand: required fields, files that are missing or

@@ -8,6 +8,7 @@
 #include "vmm/config_priv.h"
 
 #define MEMORY_ALIGN (2 * MIB)
+#define RNG_SOURCE   "src="
 
 /* Copies a string value if the key is there and fits; true if it was. */
 static bool read_text(struct json_reader *r, const char *key, char *field, size_t size)
@@ -79,17 +80,34 @@ static int console_parse(const char *text, struct console_config *ret)
 	return -EINVAL;
 }
 
-static void read_console(struct json_reader *r, struct vm_config *config)
+static void read_console(struct json_reader *r, const char *key, struct console_config *console)
 {
 	char text[PATH_MAX];
 
-	if (!read_text(r, "console", text, sizeof(text)))
+	if (!read_text(r, key, text, sizeof(text)))
 		return;
-	if (console_parse(text, &config->console) < 0)
-		problem_add(
-			r->problems,
-			"console: must be off, stdio, pty, file=PATH or socket=PATH, not \"%s\"",
-			text);
+	if (console_parse(text, console) < 0)
+		problem_add(r->problems,
+			    "%s: must be off, stdio, pty, file=PATH or socket=PATH, not \"%s\"",
+			    key, text);
+}
+
+static void read_rng(struct json_reader *r, struct rng_config *rng)
+{
+	const size_t prefix = strlen(RNG_SOURCE);
+	char text[PATH_MAX];
+
+	if (!read_text(r, "rng", text, sizeof(text)))
+		return;
+	if (strcmp(text, "off") == 0) {
+		*rng = (struct rng_config){0};
+	} else if (strncmp(text, RNG_SOURCE, prefix) == 0 && text[prefix]) {
+		rng->on = true;
+		memset(rng->source, 0, sizeof(rng->source));
+		memcpy(rng->source, text + prefix, strlen(text + prefix) + 1);
+	} else {
+		problem_add(r->problems, "rng: must be off or src=FILE, not \"%s\"", text);
+	}
 }
 
 void config_read(json_t *json, struct vm_config *config, struct problems *problems)
@@ -103,7 +121,9 @@ void config_read(json_t *json, struct vm_config *config, struct problems *proble
 	read_text(&r, "cmdline", config->cmdline, sizeof(config->cmdline));
 	config->cpus = (uint32_t)json_get_u64(&r, "cpus", config->cpus, 1, VM_CPUS_MAX);
 	read_memory(&r, config);
-	read_console(&r, config);
+	read_console(&r, "console", &config->console);
+	read_console(&r, "hvc", &config->hvc);
+	read_rng(&r, &config->rng);
 	read_text(&r, "api-socket", config->api_socket, sizeof(config->api_socket));
 	read_text(&r, "agent", config->agent, sizeof(config->agent));
 	config->preserve_on_update =
@@ -133,12 +153,18 @@ static json_t *console_to_json(const struct console_config *console)
 	return NULL;
 }
 
+static json_t *rng_to_json(const struct rng_config *rng)
+{
+	return rng->on ? json_sprintf(RNG_SOURCE "%s", rng->source) : json_string("off");
+}
+
 json_t *vm_config_to_json(const struct vm_config *config)
 {
-	return json_pack("{ss ss ss ss si sI so ss ss sb}", "id", config->id, "kernel",
+	return json_pack("{ss ss ss ss si sI so so so ss ss sb}", "id", config->id, "kernel",
 			 config->kernel, "initramfs", config->initramfs, "cmdline", config->cmdline,
 			 "cpus", (int)config->cpus, "memory", (json_int_t)config->memory, "console",
-			 console_to_json(&config->console), "api-socket", config->api_socket,
+			 console_to_json(&config->console), "hvc", console_to_json(&config->hvc),
+			 "rng", rng_to_json(&config->rng), "api-socket", config->api_socket,
 			 "agent", config->agent, "preserve-on-update",
 			 (int)config->preserve_on_update);
 }
@@ -166,6 +192,8 @@ void config_make_absolute(struct vm_config *config, struct problems *problems)
 	make_absolute("kernel", config->kernel, problems);
 	make_absolute("initramfs", config->initramfs, problems);
 	make_absolute("console", config->console.path, problems);
+	make_absolute("hvc", config->hvc.path, problems);
+	make_absolute("rng", config->rng.source, problems);
 	make_absolute("api-socket", config->api_socket, problems);
 	make_absolute("agent", config->agent, problems);
 }

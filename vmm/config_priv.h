@@ -18,6 +18,10 @@ void config_read(json_t *json, struct vm_config *config, struct problems *proble
  */
 void config_check(const struct vm_config *config, const json_t *given, struct problems *problems);
 
+/* The part of it that is about devices: what was checked at the start need not be there any more.
+ */
+void config_check_devices(const struct vm_config *config, struct problems *problems);
+
 /* Relative paths become absolute, since a resumed VM starts in another folder. */
 void config_make_absolute(struct vm_config *config, struct problems *problems);
 

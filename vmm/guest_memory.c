@@ -244,6 +244,14 @@ const struct guest_memory_region *guest_ram_region(const struct guest_ram *ram, 
 	return index < ram->region_count ? &ram->regions[index] : NULL;
 }
 
+uint64_t guest_ram_end(const struct guest_ram *ram)
+{
+	const struct guest_memory_region *last =
+		guest_ram_region(ram, guest_ram_region_count(ram) - 1);
+
+	return last->gpa + last->size;
+}
+
 void *guest_ram_ptr(const struct guest_ram *ram, uint64_t gpa, uint64_t len)
 {
 	if (len == 0)

@@ -57,6 +57,8 @@ void guest_ram_free(struct guest_ram *ram); /* NULL is fine */
 uint64_t guest_ram_size(const struct guest_ram *ram);
 unsigned int guest_ram_region_count(const struct guest_ram *ram);
 const struct guest_memory_region *guest_ram_region(const struct guest_ram *ram, unsigned int index);
+/* The first address above the highest region. */
+uint64_t guest_ram_end(const struct guest_ram *ram);
 
 /*
  * The one function that turns a guest address into a pointer; see struct guest_memory. A piece is

@@ -4,6 +4,7 @@
 #include <linux/kvm.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "vmm/machine_priv.h"
 
@@ -81,22 +82,53 @@ static int make_vcpus(struct machine *m, struct error *err)
 	return r;
 }
 
-static int make_devices(struct machine *m, struct error *err)
+static void on_device_gone(void *opaque, const char *kind)
 {
-	struct arch_platform_params params = {.config = &m->config,
-					      .loop = m->loop,
-					      .vm = m->arch,
-					      .ports = m->ports,
-					      .mmio = m->mmio,
-					      .control = {on_request, m}};
+	struct machine *m = opaque;
 
-	return arch_platform_new(&params, &m->platform, err);
+	machine_devices_forget(&m->config, kind);
+	log_info("%s: the guest has given the device back", kind);
 }
 
-static void list_objects(struct machine *m)
+static int make_devices(struct machine *m, struct error *err)
+{
+	const struct arch_platform_params platform = {.config = &m->config,
+						      .loop = m->loop,
+						      .vm = m->arch,
+						      .ports = m->ports,
+						      .mmio = m->mmio,
+						      .control = m->control};
+	struct machine_pci_params pci = {.loop = m->loop,
+					 .vm_fd = m->vm_fd,
+					 .arch = m->arch,
+					 .ram = m->ram,
+					 .ports = m->ports,
+					 .mmio = m->mmio};
+	struct machine_devices_params devices = {
+		.config = &m->config,
+		.loop = m->loop,
+		.control = &m->control,
+		.gone = on_device_gone,
+		.opaque = m,
+	};
+	int r = arch_platform_new(&platform, &m->platform, err);
+
+	if (r < 0)
+		return r;
+	pci.platform = m->platform;
+	r = machine_pci_new(&pci, &m->pci, err);
+	if (r < 0)
+		return r;
+	devices.pci = m->pci;
+	return machine_devices_new(&devices, &m->devices, err);
+}
+
+void machine_list_objects(struct machine *m)
 {
 	m->object_count = arch_objects(m->arch, m->objects);
 	m->object_count += arch_platform_objects(m->platform, &m->objects[m->object_count]);
+	m->object_count += machine_pci_objects(m->pci, &m->objects[m->object_count]);
+	m->object_count += machine_devices_objects(m->devices, &m->objects[m->object_count]);
 }
 
 int machine_build(const struct vm_config *config, struct loop *loop, struct guest_ram *ram,
@@ -112,6 +144,7 @@ int machine_build(const struct vm_config *config, struct loop *loop, struct gues
 	m->config = *config;
 	m->loop = loop;
 	m->ram = ram;
+	m->control = (struct machine_control){on_request, m};
 	m->kvm_fd = m->vm_fd = FD_NONE;
 	r = machine_events_init(&m->events, loop, on_event, opaque, err);
 	if (r == 0)
@@ -128,7 +161,6 @@ int machine_build(const struct vm_config *config, struct loop *loop, struct gues
 		machine_free(m);
 		return r;
 	}
-	list_objects(m);
 	*ret = m;
 	return 0;
 }
@@ -140,6 +172,8 @@ void machine_free(struct machine *m)
 		return;
 	loop_timer_free(m->nudge);
 	vcpu_set_free(m->vcpus);
+	machine_devices_free(m->devices);
+	machine_pci_free(m->pci);
 	arch_platform_free(m->platform);
 	arch_vm_free(m->arch);
 	close_fdp(&m->vm_fd);
@@ -154,6 +188,22 @@ void machine_free(struct machine *m)
 int machine_boot(struct machine *m, struct error *err)
 {
 	return arch_boot(m->arch, &m->config, m->ram, err);
+}
+
+int machine_plug(struct machine *m, const struct vm_config *config, struct error *err)
+{
+	int r = machine_devices_plug(m->devices, config, err);
+
+	if (r < 0)
+		return r;
+	m->config.rng = config->rng;
+	m->config.hvc = config->hvc;
+	return 0;
+}
+
+int machine_request_unplug(struct machine *m, const char *device, struct error *err)
+{
+	return machine_devices_request_unplug(m->devices, device, err);
 }
 
 void machine_power_button(struct machine *m)
@@ -179,4 +229,9 @@ uint32_t machine_tsc_khz(const struct machine *m)
 const char *machine_console(const struct machine *m)
 {
 	return arch_platform_console(m->platform);
+}
+
+const char *machine_hvc(const struct machine *m)
+{
+	return machine_devices_hvc(m->devices);
 }

@@ -53,8 +53,8 @@ int machine_boot(struct machine *machine, struct error *err);
 int machine_load(struct machine *machine, const struct state_blob *blob, enum state_mode mode,
 		 struct error *err);
 
-/* All objects of the machine, vCPUs paused. Does not grow with guest RAM, has no effect on the
- * guest. */
+/* All objects of the machine, vCPUs paused, devices drained. Does not grow with guest RAM, has no
+ * effect on the guest. */
 int machine_save(struct machine *machine, struct state_writer *w, struct error *err);
 
 /* Upper bound of what machine_save() writes, known before anything is paused. Bytes. */
@@ -69,11 +69,22 @@ int machine_start(struct machine *machine, struct error *err);
 
 /*
  * Stops all vCPUs: each has left KVM_RUN with its I/O completed when this returns 0. -ETIMEDOUT:
- * one did not stop within timeout_ms; all run on. Then devices hand over what they have, for what
- * is left of timeout_ms; what a backend does not take is part of the state.
+ * one did not stop within timeout_ms; all run on. Devices go on until machine_drain().
  */
 int machine_pause(struct machine *machine, unsigned int timeout_ms, struct error *err);
 bool machine_is_running(const struct machine *machine);
+
+/*
+ * With the vCPUs paused: devices take nothing more, finish what they have taken, for timeout_ms,
+ * and tell the guest. Then nothing but the clock changes what machine_save() would say, and nothing
+ * touches guest memory. What a backend does not take by then is part of the state where the device
+ * can keep it; else this fails, and all devices go on.
+ */
+int machine_drain(struct machine *machine, unsigned int timeout_ms, struct error *err);
+/* They go on; vCPUs stay as they are. machine_start() does this, too. */
+void machine_undrain(struct machine *machine);
+/* Devices stand still: drained, or not started yet. */
+bool machine_is_drained(const struct machine *machine);
 
 /*
  * After a load and before machine_start(): tells guest and devices that time has passed
@@ -81,12 +92,25 @@ bool machine_is_running(const struct machine *machine);
  */
 int machine_resumed(struct machine *machine, struct error *err);
 
+/*
+ * Plugs in the devices that config has and the machine has not, and tells the guest;
+ * machine_config() has them then. -ENOENT, ...: what cannot be opened is named, nothing has
+ * changed.
+ */
+int machine_plug(struct machine *machine, const struct vm_config *config, struct error *err);
+/* Asks the guest to give a device ("rng", "hvc") back. When it has done so, which may be never,
+ * machine_config() is without it. -ENOENT: there is none. */
+int machine_request_unplug(struct machine *machine, const char *device, struct error *err);
+
 /* Presses the ACPI power button. */
 void machine_power_button(struct machine *machine);
 
 struct guest_ram *machine_ram(struct machine *machine); /* borrowed */
+/* As it was built, and what was plugged and unplugged since. */
 const struct vm_config *machine_config(const struct machine *machine);
 uint32_t machine_tsc_khz(const struct machine *machine);    /* of this host */
 const char *machine_console(const struct machine *machine); /* "stdio", "/dev/pts/7", a path */
+/* The same of the virtio console; NULL: there is none. */
+const char *machine_hvc(const struct machine *machine);
 
 #endif

@@ -8,10 +8,14 @@
 #include "vmm/arch_platform.h"
 #include "vmm/bus.h"
 #include "vmm/machine.h"
+#include "vmm/machine_devices.h"
+#include "vmm/machine_pci.h"
 #include "vmm/vcpu.h"
 #include "vmm/vcpu_kvm.h"
 
-#define MACHINE_OBJECTS_MAX (ARCH_OBJECTS_MAX + ARCH_PLATFORM_OBJECTS_MAX)
+#define MACHINE_OBJECTS_MAX                                                       \
+	(ARCH_OBJECTS_MAX + ARCH_PLATFORM_OBJECTS_MAX + MACHINE_PCI_OBJECTS_MAX + \
+	 MACHINE_DEVICES_MAX)
 
 /* Events on their way from any thread to the loop's. */
 struct machine_events {
@@ -34,6 +38,10 @@ struct machine {
 	struct vcpu_set *vcpus;
 	struct bus *ports, *mmio;
 	struct arch_platform *platform;
+	struct machine_pci *pci;
+	struct machine_devices *devices;
+	struct machine_control control; /* what devices ask the machine by */
+	bool devices_run; /* not drained, not just loaded, not before the first start */
 	struct machine_events events;
 	/* In the order of loading. */
 	struct state_object objects[MACHINE_OBJECTS_MAX];
@@ -50,6 +58,9 @@ int machine_events_init(struct machine_events *events, struct loop *loop, machin
 void machine_events_done(struct machine_events *events);
 void machine_events_tell(struct machine_events *events, enum machine_event event,
 			 const struct error *err);
+
+/* machine.c. The stateful objects as they are now. */
+void machine_list_objects(struct machine *m);
 
 /* machine_run.c */
 void machine_nudge(void *opaque); /* struct machine: the timer's callback */

@@ -31,12 +31,10 @@ int machine_start(struct machine *m, struct error *err)
 	 */
 	if (m->started && (r = arch_resumed(m->arch, err)) < 0)
 		return r;
-	arch_platform_start(m->platform);
 	r = vcpu_set_start(m->vcpus, err);
-	if (r < 0) {
-		arch_platform_stop(m->platform, 0);
+	if (r < 0)
 		return r;
-	}
+	machine_undrain(m);
 	m->started = true;
 	m->nudge_delay_ns = NUDGE_FIRST_NS;
 	loop_timer_arm(m->nudge, m->nudge_delay_ns, 0);
@@ -52,7 +50,6 @@ static unsigned int ms_until(uint64_t end_ns)
 
 int machine_pause(struct machine *m, unsigned int timeout_ms, struct error *err)
 {
-	uint64_t end_ns = clock_monotonic_ns() + timeout_ms * NSEC_PER_MSEC;
 	int r;
 
 	if (!machine_is_running(m))
@@ -61,8 +58,40 @@ int machine_pause(struct machine *m, unsigned int timeout_ms, struct error *err)
 	if (r < 0)
 		return r;
 	loop_timer_disarm(m->nudge);
-	arch_platform_stop(m->platform, ms_until(end_ns));
 	return 0;
+}
+
+int machine_drain(struct machine *m, unsigned int timeout_ms, struct error *err)
+{
+	uint64_t end_ns = clock_monotonic_ns() + timeout_ms * NSEC_PER_MSEC;
+	int r;
+
+	if (!m->devices_run)
+		return 0;
+	if (machine_is_running(m))
+		return error_set(err, -EBUSY, "cannot drain the devices of a guest that runs");
+	/* What a guest has let go of is not to be saved. */
+	machine_pci_settle(m->pci);
+	r = machine_devices_drain(m->devices, end_ns, err);
+	if (r < 0)
+		return r;
+	arch_platform_stop(m->platform, ms_until(end_ns));
+	m->devices_run = false;
+	return 0;
+}
+
+void machine_undrain(struct machine *m)
+{
+	if (m->devices_run)
+		return;
+	m->devices_run = true;
+	arch_platform_start(m->platform);
+	machine_devices_thaw(m->devices);
+}
+
+bool machine_is_drained(const struct machine *m)
+{
+	return !m->devices_run;
 }
 
 bool machine_is_running(const struct machine *m)
@@ -77,5 +106,9 @@ int machine_can_preserve(struct machine *m, struct error *err)
 
 int machine_resumed(struct machine *m, struct error *err)
 {
-	return arch_resumed(m->arch, err);
+	int r = arch_resumed(m->arch, err);
+
+	if (r == 0)
+		machine_devices_resumed(m->devices);
+	return r;
 }

@@ -12,6 +12,7 @@ int machine_load(struct machine *m, const struct state_blob *blob, enum state_mo
 
 	if (machine_is_running(m))
 		return error_set(err, -EBUSY, "cannot load a state into a guest that runs");
+	machine_list_objects(m);
 	return state_load_objects(m->objects, m->object_count, blob, others, mode, err);
 }
 
@@ -20,8 +21,10 @@ int machine_save(struct machine *m, struct state_writer *w, struct error *err)
 {
 	struct state_object reversed[MACHINE_OBJECTS_MAX];
 
-	if (machine_is_running(m))
-		return error_set(err, -EBUSY, "cannot save a guest that runs: pause it first");
+	if (machine_is_running(m) || !machine_is_drained(m))
+		return error_set(err, -EBUSY,
+				 "cannot save a guest that runs: pause it and drain its devices");
+	machine_list_objects(m);
 	for (size_t i = 0; i < m->object_count; i++)
 		reversed[i] = m->objects[m->object_count - 1 - i];
 	return state_save_objects(reversed, m->object_count, w, err);
@@ -29,5 +32,7 @@ int machine_save(struct machine *m, struct state_writer *w, struct error *err)
 
 size_t machine_state_size_max(const struct machine *m)
 {
-	return arch_state_size_max(m->arch) + arch_platform_state_size_max() + BLOB_OVERHEAD;
+	return arch_state_size_max(m->arch) + arch_platform_state_size_max() +
+	       machine_pci_state_size_max() + machine_devices_state_size_max(m->devices) +
+	       BLOB_OVERHEAD;
 }

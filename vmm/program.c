@@ -58,11 +58,27 @@ static int api_request(void *opaque, enum vm_verb verb, uint32_t timeout_ms, vm_
 	return vm_request(p->vm, &request, done, done_opaque, err);
 }
 
+static int api_add_devices(void *opaque, json_t *devices, struct error *err)
+{
+	struct program *p = opaque;
+
+	return vm_add_devices(p->vm, devices, err);
+}
+
+static int api_remove_device(void *opaque, const char *device, struct error *err)
+{
+	struct program *p = opaque;
+
+	return vm_remove_device(p->vm, device, err);
+}
+
 static const struct api_backend backend = {
 	.info = api_info,
 	.timeline = api_timeline,
 	.phase = api_phase,
 	.request = api_request,
+	.add_devices = api_add_devices,
+	.remove_device = api_remove_device,
 };
 
 /* API and agent as the configuration says; what is there already stays. */

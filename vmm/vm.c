@@ -58,6 +58,13 @@ static void on_machine_event(void *opaque, enum machine_event event, const struc
 	}
 }
 
+static void tell_consoles(const struct machine *machine)
+{
+	log_info("console: %s", machine_console(machine));
+	if (machine_hvc(machine))
+		log_info("hvc: %s", machine_hvc(machine));
+}
+
 int vm_boot(struct vm *vm, struct error *err)
 {
 	struct vm_parts *p = &vm->parts;
@@ -76,7 +83,7 @@ int vm_boot(struct vm *vm, struct error *err)
 		p->machine = NULL;
 		return r;
 	}
-	log_info("console: %s", machine_console(p->machine));
+	tell_consoles(p->machine);
 	return 0;
 }
 
@@ -85,6 +92,7 @@ static void reset(struct vm *vm)
 	struct error err = ERROR_INIT;
 
 	log_info("the guest is reset");
+	vm_parts_learn(&vm->parts);
 	machine_free(vm->parts.machine);
 	vm->parts.machine = NULL;
 	vm->parts.held = false;
@@ -153,7 +161,7 @@ static void on_phase(void *opaque, enum update_phase phase)
 
 	log_info("phase %s", update_phase_name(phase));
 	if (phase == UPDATE_LOADED)
-		log_info("console: %s", machine_console(vm->parts.machine));
+		tell_consoles(vm->parts.machine);
 	vm_look_again(vm);
 	vm->callbacks->phase(vm->opaque, phase);
 }

@@ -75,6 +75,14 @@ int vm_boot(struct vm *vm, struct error *err);
 int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done, void *opaque,
 	       struct error *err);
 
+/*
+ * Plugs in what the document has, with the keys of the configuration ("rng", "hvc"). -EBUSY: an
+ * update is under way. -EINVAL: all that is wrong is named. Nothing is done then.
+ */
+int vm_add_devices(struct vm *vm, json_t *devices, struct error *err);
+/* Asks the guest to give a device back, which takes a while, or for ever. -EBUSY, -ENOENT. */
+int vm_remove_device(struct vm *vm, const char *device, struct error *err);
+
 enum update_phase vm_phase(const struct vm *vm);
 const struct vm_config *vm_config(const struct vm *vm);
 const struct timeline *vm_timeline(const struct vm *vm);

@@ -49,14 +49,20 @@ static const char *state_name(const struct vm *vm)
 
 json_t *vm_info_json(const struct vm *vm)
 {
-	json_t *info = json_pack(
-		"{ss ss ss si ss so}", "id", vm->parts.config.id, "state", state_name(vm), "phase",
-		update_phase_name(update_phase(vm->update)), "pid", (int)getpid(), "version",
-		HOLDFAST_VERSION, "config", vm_config_to_json(&vm->parts.config));
+	struct vm_parts now = vm->parts;
+	json_t *info;
+
+	if (now.machine)
+		vm_parts_learn(&now);
+	info = json_pack("{ss ss ss si ss so}", "id", vm->parts.config.id, "state", state_name(vm),
+			 "phase", update_phase_name(update_phase(vm->update)), "pid", (int)getpid(),
+			 "version", HOLDFAST_VERSION, "config", vm_config_to_json(&now.config));
 
 	if (info && vm->parts.machine)
 		json_object_set_new(info, "console",
 				    json_string(machine_console(vm->parts.machine)));
+	if (info && vm->parts.machine && machine_hvc(vm->parts.machine))
+		json_object_set_new(info, "hvc", json_string(machine_hvc(vm->parts.machine)));
 	return info;
 }
 

@@ -18,4 +18,13 @@ struct vm_parts {
 	void *on_event_opaque;
 };
 
+/* Devices come and go in the machine; the configuration that outlives it must know. */
+static inline void vm_parts_learn(struct vm_parts *parts)
+{
+	const struct vm_config *config = machine_config(parts->machine);
+
+	parts->config.rng = config->rng;
+	parts->config.hvc = config->hvc;
+}
+
 #endif

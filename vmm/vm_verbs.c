@@ -35,6 +35,14 @@ static int need_guest(struct vm *vm, enum vm_verb verb, struct error *err)
 			 verb_names[verb], update_phase_name(phase));
 }
 
+static void go_on(struct vm *vm)
+{
+	struct error err = ERROR_INIT;
+
+	if (machine_start(vm->parts.machine, &err) < 0)
+		log_error("cannot continue the guest: %s", error_message(&err));
+}
+
 static int pause_guest(struct vm *vm, struct error *err)
 {
 	int r = need_guest(vm, VM_PAUSE, err);
@@ -42,6 +50,12 @@ static int pause_guest(struct vm *vm, struct error *err)
 	if (r < 0 || vm->parts.held)
 		return r;
 	r = machine_pause(vm->parts.machine, FREEZE_TIMEOUT_MS_DEFAULT, err);
+	if (r < 0)
+		return r;
+	/* A guest that stands still has nothing in flight: its disks may be looked at. */
+	r = machine_drain(vm->parts.machine, FREEZE_TIMEOUT_MS_DEFAULT, err);
+	if (r < 0)
+		go_on(vm);
 	vm->parts.held = r == 0;
 	return r;
 }

@@ -86,11 +86,21 @@ static inline void fuzz_access(const struct fuzz_device *d, struct fuzz_input *i
 		d->io->read(d->obj, offset, size);
 }
 
+/* What was saved must be taken. */
+static inline void must_load(const struct state_ops *ops, void *obj, const struct saved *s)
+{
+	struct error err = ERROR_INIT;
+
+	if (device_load(ops, obj, s, STATE_APPLY, &err) < 0)
+		fprintf(stderr, "refused: %s\n", error_message(&err));
+	must(!err.code);
+}
+
 static inline void fuzz_round_trip(const struct fuzz_device *d)
 {
 	struct saved first = device_save(d->state, d->obj), second;
 
-	must(device_load(d->state, d->other, &first, STATE_APPLY, NULL) == 0);
+	must_load(d->state, d->other, &first);
 	second = device_save(d->state, d->other);
 	must(saved_equal(&first, &second));
 	saved_free(&first);

@@ -28,6 +28,7 @@ struct machine {
 	unsigned int events; /* bits to be told by the timer, one at a time */
 	uint64_t reg;
 	bool running;
+	bool drained;
 };
 
 int fake_try(enum fake_call call, struct error *err)
@@ -147,7 +148,8 @@ int machine_build(const struct vm_config *config, struct loop *loop, struct gues
 			      .ram = ram,
 			      .loop = loop,
 			      .on_event = on_event,
-			      .opaque = opaque};
+			      .opaque = opaque,
+			      .drained = true};
 	assert_int_equal(loop_timer_new(loop, tell_next, m, &m->timer, err), 0);
 	fake.machines++;
 	fake.machine = m;
@@ -201,6 +203,7 @@ int machine_load(struct machine *m, const struct state_blob *blob, enum state_mo
 	int r = fake_try(mode == STATE_CHECK ? FAKE_CHECK : FAKE_APPLY, err);
 
 	assert_false(m->running);
+	assert_true(m->drained);
 	return r < 0 ? r : state_load_objects(&object, 1, blob, others, mode, err);
 }
 
@@ -210,6 +213,7 @@ int machine_save(struct machine *m, struct state_writer *w, struct error *err)
 	int r = fake_try(FAKE_SAVE, err);
 
 	assert_false(m->running);
+	assert_true(m->drained);
 	return r < 0 ? r : state_save_objects(&object, 1, w, err);
 }
 
@@ -230,6 +234,7 @@ int machine_start(struct machine *m, struct error *err)
 	if (r < 0)
 		return r;
 	m->running = true;
+	machine_undrain(m);
 	if (fake.crashes)
 		fake_tell(m, MACHINE_EVENT_CRASHED);
 	else if (!fake.silent)
@@ -249,6 +254,26 @@ int machine_pause(struct machine *m, unsigned int timeout_ms _unused_, struct er
 	return 0;
 }
 
+int machine_drain(struct machine *m, unsigned int timeout_ms _unused_, struct error *err)
+{
+	int r = fake_try(FAKE_DRAIN, err);
+
+	assert_false(m->running);
+	m->drained = r == 0;
+	return r;
+}
+
+void machine_undrain(struct machine *m)
+{
+	fake.undrains += m->drained;
+	m->drained = false;
+}
+
+bool machine_is_drained(const struct machine *m)
+{
+	return m->drained;
+}
+
 bool machine_is_running(const struct machine *m)
 {
 	return m->running;
@@ -258,6 +283,29 @@ int machine_resumed(struct machine *m, struct error *err)
 {
 	assert_false(m->running);
 	return fake_try(FAKE_RESUMED, err);
+}
+
+int machine_plug(struct machine *m, const struct vm_config *config, struct error *err)
+{
+	int r = fake_try(FAKE_PLUG, err);
+
+	if (r == 0)
+		m->config = *config;
+	return r;
+}
+
+int machine_request_unplug(struct machine *m, const char *device, struct error *err)
+{
+	int r = fake_try(FAKE_UNPLUG, err);
+
+	if (r == 0 && vm_config_has_device(&m->config, device) <= 0)
+		return error_set(err, -ENOENT, "no %s", device);
+	return r;
+}
+
+void fake_give_back_rng(struct machine *m)
+{
+	m->config.rng = (struct rng_config){0};
 }
 
 void machine_power_button(struct machine *m _unused_)
@@ -283,6 +331,11 @@ uint32_t machine_tsc_khz(const struct machine *m _unused_)
 const char *machine_console(const struct machine *m _unused_)
 {
 	return "fake";
+}
+
+const char *machine_hvc(const struct machine *m)
+{
+	return m->config.hvc.mode == CONSOLE_OFF ? NULL : "fake-hvc";
 }
 
 void fake_set_register(struct machine *m, uint64_t value)

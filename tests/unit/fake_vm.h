@@ -25,7 +25,10 @@ enum fake_call {
 	FAKE_CAN_PRESERVE,
 	FAKE_START,
 	FAKE_PAUSE,
+	FAKE_DRAIN,
 	FAKE_RESUMED,
+	FAKE_PLUG,
+	FAKE_UNPLUG,
 	FAKE_CREATE,   /* LUO */
 	FAKE_RETRIEVE, /* a session */
 	FAKE_PRESERVE,
@@ -44,6 +47,7 @@ struct fake {
 	bool resets_in_pause;	   /* a vCPU asks for a reset just before it stops */
 	unsigned int machines;	   /* alive */
 	unsigned int power_button; /* pressed so often */
+	unsigned int undrains;	   /* devices went on after a drain */
 	struct machine *machine;   /* the last one built */
 };
 
@@ -56,6 +60,8 @@ void fake_reset(void);
 /* The guest's only register. */
 void fake_set_register(struct machine *m, uint64_t value);
 uint64_t fake_register(const struct machine *m);
+/* The guest gives its entropy device back. */
+void fake_give_back_rng(struct machine *m);
 /* What a guest does. */
 void fake_tell(struct machine *m, enum machine_event event);
 

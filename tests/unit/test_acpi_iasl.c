@@ -156,6 +156,7 @@ static void check_dsdt(const char *dsl, unsigned int cpus, bool pci)
 	if (!pci) {
 		assert_null(strstr(dsl, "PNP0A08"));
 		assert_null(strstr(dsl, "PNP0C02"));
+		assert_null(strstr(dsl, "_EJ0"));
 		return;
 	}
 	need(dsl, "EisaId (\"PNP0A08\")");
@@ -170,6 +171,15 @@ static void check_dsdt(const char *dsl, unsigned int cpus, bool pci)
 	need(dsl, "0xDFFFFFFF,         // Range Maximum");
 	need(dsl, "0x0000001000000000, // Range Minimum"); /* 64 GiB */
 	need(dsl, "0x0000001FFFFFFFFF, // Range Maximum");
+	need(dsl, "OperationRegion (HPRG, SystemIO, 0x0640, 0x0C)");
+	need(dsl, "Field (HPRG, DWordAcc, NoLock, WriteAsZeros)");
+	need(dsl, "Device (S1F)");
+	need(dsl, "Name (_ADR, 0x001F0000)");
+	need(dsl, "HPEJ = 0x80000000");
+	need(dsl, "Notify (S1F, Arg1)");
+	need(dsl, "Method (_E01, 0, Serialized)");
+	need(dsl, "\\_SB.PCI0.HPNT (Local0, One)");
+	need(dsl, "\\_SB.PCI0.HPNT (Local0, 0x03)");
 	need(dsl, "0x001FFFFF,"); /* _PRT: the last device */
 	need(dsl, "ToUUID (\"33db4d5b-1ff7-401c-9657-7441c03dd766\")");
 	need(dsl,

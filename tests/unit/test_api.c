@@ -91,7 +91,22 @@ static int fake_request(void *o _unused_, enum vm_verb verb, uint32_t timeout_ms
 	return 0;
 }
 
-static const struct api_backend backend = {fake_info, fake_timeline, fake_phase, fake_request};
+static int fake_add(void *o _unused_, json_t *devices, struct error *err)
+{
+	server.asked++;
+	if (!json_object_get(devices, "rng"))
+		return error_set(err, -EINVAL, "the fake plugs in rng only");
+	return server.result < 0 ? error_set(err, server.result, "the fake says no") : 0;
+}
+
+static int fake_remove(void *o _unused_, const char *device, struct error *err)
+{
+	server.asked++;
+	return strcmp(device, "rng") ? error_set(err, -ENOENT, "no such thing") : 0;
+}
+
+static const struct api_backend backend = {fake_info,	 fake_timeline, fake_phase,
+					   fake_request, fake_add,	fake_remove};
 
 static void end_verb(void *o _unused_)
 {
@@ -211,6 +226,27 @@ static void test_verbs(void **state _unused_)
 		assert_int_equal(server.verb, verbs[i].verb);
 	}
 	assert_int_equal(server.asked, ARRAY_SIZE(verbs));
+}
+
+static void test_devices(void **state _unused_)
+{
+	char *out = curl("-X PUT -d '{\"rng\": \"src=/x\"}' " URL "vm.add-device");
+
+	assert_has(out, "\n204");
+	assert_has(curl("-X PUT -d '{\"device\": \"rng\"}' " URL "vm.remove-device"), "\n204");
+	assert_int_equal(server.asked, 2);
+	out = curl("-X PUT -d '{\"cpus\": 1}' " URL "vm.add-device");
+	assert_has(out, "\n400 application/problem+json");
+	assert_has(out, "the fake plugs in rng only");
+	assert_has(curl("-X PUT -d '[1]' " URL "vm.add-device"), "body: must be an object");
+	out = curl("-X PUT -d '{\"device\": \"disk\"}' " URL "vm.remove-device");
+	assert_has(out, "\n404 application/problem+json");
+	assert_has(curl("-X PUT -d '{}' " URL "vm.remove-device"), "device: must be given");
+	assert_has(curl("-X PUT -d '{\"device\": 5}' " URL "vm.remove-device"), "\n400");
+	assert_has(curl("-X PUT -d '{' " URL "vm.remove-device"), "\n400");
+	server.result = -EBUSY;
+	out = curl("-X PUT -d '{\"rng\": \"src=/x\"}' " URL "vm.add-device");
+	assert_has(out, "urn:holdfast:problem:wrong-phase");
 }
 
 static void test_wrong_requests(void **state _unused_)
@@ -405,6 +441,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_get, start, stop),
 		cmocka_unit_test_setup_teardown(test_verbs, start, stop),
+		cmocka_unit_test_setup_teardown(test_devices, start, stop),
 		cmocka_unit_test_setup_teardown(test_wrong_requests, start, stop),
 		cmocka_unit_test_setup_teardown(test_errors_of_the_vm, start, stop),
 		cmocka_unit_test_setup_teardown(test_long_verb, start, stop),

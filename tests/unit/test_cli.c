@@ -68,8 +68,8 @@ static void test_cold(void **state _unused_)
 
 	assert_int_equal(PARSE(&cli, &err, "--id", "web1", "--kernel", kernel, "--cpus=2",
 			       "--memory", "2G", "--cmdline", "console=ttyS0", "--console", "pty",
-			       "--preserve-on-update", "--log-level", "debug", "--shutdown-timeout",
-			       "5"),
+			       "--hvc", "pty", "--rng=off", "--preserve-on-update", "--log-level",
+			       "debug", "--shutdown-timeout", "5"),
 			 0);
 	assert_int_equal(cli.action, CLI_RUN);
 	assert_false(cli.resume);
@@ -78,6 +78,8 @@ static void test_cold(void **state _unused_)
 	assert_int_equal(cli.config.memory, 2 * GIB);
 	assert_string_equal(cli.config.cmdline, "console=ttyS0");
 	assert_int_equal(cli.config.console.mode, CONSOLE_PTY);
+	assert_int_equal(cli.config.hvc.mode, CONSOLE_PTY);
+	assert_false(cli.config.rng.on);
 	assert_true(cli.config.preserve_on_update);
 	assert_int_equal(cli.log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(cli.shutdown_timeout, 5);
@@ -157,12 +159,13 @@ static void test_resume(void **state _unused_)
 	struct cli cli;
 
 	assert_int_equal(PARSE(&cli, &err, "--resume", "--id", "web1", "--agent", "/run/l",
-			       "--console", "off"),
+			       "--console", "off", "--hvc", "pty"),
 			 0);
 	assert_true(cli.resume);
 	assert_string_equal(cli.config.id, "web1");
 	assert_string_equal(cli.config.agent, "/run/l");
-	assert_int_equal(json_object_size(cli.overrides), 2);
+	assert_int_equal(json_object_size(cli.overrides), 3);
+	assert_string_equal(json_string_value(json_object_get(cli.overrides, "hvc")), "pty");
 	assert_string_equal(json_string_value(json_object_get(cli.overrides, "agent")), "/run/l");
 	assert_string_equal(json_string_value(json_object_get(cli.overrides, "console")), "off");
 	cli_done(&cli);

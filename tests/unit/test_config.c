@@ -45,7 +45,8 @@ static void assert_refused(const char *text, const char *const *words)
 static const char whole[] =
 	"{\"id\": \"web-1.a\", \"kernel\": \"/boot/k\", \"initramfs\": \"/boot/i\","
 	" \"cmdline\": \"console=ttyS0 quiet\", \"cpus\": 4, \"memory\": \"6G\","
-	" \"console\": \"socket=/run/c\", \"api-socket\": \"/run/a\","
+	" \"console\": \"socket=/run/c\", \"hvc\": \"file=/var/hvc\", \"rng\": \"src=/dev/hwrng\","
+	" \"api-socket\": \"/run/a\","
 	" \"agent\": \"/run/luod\", \"preserve-on-update\": true}";
 
 static void test_whole(void **state _unused_)
@@ -62,6 +63,10 @@ static void test_whole(void **state _unused_)
 	assert_int_equal(config.memory, 6 * GIB);
 	assert_int_equal(config.console.mode, CONSOLE_SOCKET);
 	assert_string_equal(config.console.path, "/run/c");
+	assert_int_equal(config.hvc.mode, CONSOLE_FILE);
+	assert_string_equal(config.hvc.path, "/var/hvc");
+	assert_true(config.rng.on);
+	assert_string_equal(config.rng.source, "/dev/hwrng");
 	assert_string_equal(config.api_socket, "/run/a");
 	assert_string_equal(config.agent, "/run/luod");
 	assert_true(config.preserve_on_update);
@@ -77,7 +82,9 @@ static void test_round_trip(void **state _unused_)
 		json_t *json;
 
 		assert_int_equal(read_text(whole, &config, &err), 0);
-		json = json_pack("{ss}", "console", consoles[i]);
+		json = json_pack("{ss ss ss}", "console", consoles[i], "hvc",
+				 consoles[(i + 1) % ARRAY_SIZE(consoles)], "rng",
+				 i % 2 ? "off" : "src=/a b=c");
 		assert_int_equal(vm_config_from_json(json, &config, &err), 0);
 		json_decref(json);
 		json = vm_config_to_json(&config);
@@ -87,6 +94,9 @@ static void test_round_trip(void **state _unused_)
 		json_decref(json);
 		assert_string_equal(again.console.path, config.console.path);
 		assert_int_equal(again.console.mode, config.console.mode);
+		assert_memory_equal(&again.hvc, &config.hvc, sizeof(config.hvc));
+		assert_memory_equal(&again.rng, &config.rng, sizeof(config.rng));
+		assert_int_equal(again.rng.on, i % 2 == 0);
 		assert_string_equal(again.id, config.id);
 		assert_string_equal(again.kernel, config.kernel);
 		assert_string_equal(again.initramfs, config.initramfs);
@@ -118,6 +128,10 @@ static void test_refusals(void **state _unused_)
 	REFUSED("{\"cpus\": -1}", "cpus: must be from 1");
 	REFUSED("{\"console\": \"file=\"}", "console");
 	REFUSED("{\"console\": \"stdio2\"}", "console");
+	REFUSED("{\"hvc\": \"tty\"}", "hvc: must be off, stdio, pty", "\"tty\"");
+	REFUSED("{\"rng\": \"/dev/random\"}", "rng: must be off or src=FILE", "\"/dev/random\"");
+	REFUSED("{\"rng\": \"src=\"}", "rng: must be off or src=FILE");
+	REFUSED("{\"rng\": true}", "rng: must be a string");
 	REFUSED("{\"id\": \"\"}", "id");
 	REFUSED("{\"id\": \"a/b\"}", "id");
 	REFUSED("{\"id\": \"abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabcdefghijX\"}",
@@ -181,6 +195,8 @@ static void test_validate(void **state _unused_)
 	snprintf(config.initramfs, sizeof(config.initramfs), "/does/not/exist");
 	snprintf(config.api_socket, sizeof(config.api_socket), "/nowhere/a.sock");
 	snprintf(config.agent, sizeof(config.agent), "/nowhere/a.sock");
+	snprintf(config.rng.source, sizeof(config.rng.source), "/dev/no-such-generator");
+	config.hvc.mode = CONSOLE_STDIO;
 	config.id[0] = '\0';
 	assert_int_equal(vm_config_validate(&config, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "id: must be given"));
@@ -188,6 +204,16 @@ static void test_validate(void **state _unused_)
 	assert_non_null(strstr(err.message, "initramfs: /does/not/exist: No such file"));
 	assert_non_null(strstr(err.message, "api-socket: folder /nowhere: No such file"));
 	assert_non_null(strstr(err.message, "api-socket and agent: both are"));
+	assert_non_null(strstr(err.message, "rng: /dev/no-such-generator: No such file"));
+	assert_non_null(strstr(err.message, "console and hvc: both are stdio"));
+
+	vm_config_init(&config);
+	snprintf(config.rng.source, sizeof(config.rng.source), "/dev");
+	config.console = config.hvc =
+		(struct console_config){.mode = CONSOLE_FILE, .path = "/tmp/c"};
+	assert_int_equal(vm_config_validate(&config, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "rng: /dev is a folder"));
+	assert_non_null(strstr(err.message, "console and hvc: both are /tmp/c"));
 	unlink(kernel);
 }
 

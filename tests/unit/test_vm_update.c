@@ -259,6 +259,11 @@ static void test_failures_before(void **state _unused_)
 	} prepare[] = {
 		{FAKE_CAN_PRESERVE, 0}, {FAKE_CREATE, 0}, {FAKE_PRESERVE, 0}, {FAKE_PRESERVE, 1}};
 
+	static const struct {
+		enum fake_call call;
+		unsigned int undrains;
+	} freeze[] = {{FAKE_PAUSE, 0}, {FAKE_DRAIN, 0}, {FAKE_SAVE, 1}};
+
 	boot("");
 	for (unsigned int i = 0; i < ARRAY_SIZE(prepare); i++) {
 		memset(fake.calls, 0, sizeof(fake.calls));
@@ -270,9 +275,13 @@ static void test_failures_before(void **state _unused_)
 	fake.fails = FAKE_NONE;
 	fake.fails_from = 0;
 	assert_int_equal(ask(VM_PREPARE), 0);
-	for (unsigned int i = 0; i < 2; i++) {
-		fake.fails = i ? FAKE_SAVE : FAKE_PAUSE;
+	for (unsigned int i = 0; i < ARRAY_SIZE(freeze); i++) {
+		fake.undrains = 0;
+		fake.fails = freeze[i].call;
 		assert_true(ask(VM_FREEZE) < 0);
+		/* Devices that were drained go on; the others never stopped. */
+		assert_int_equal(fake.undrains, freeze[i].undrains);
+		assert_false(machine_is_drained(fake.machine));
 		assert_phase(UPDATE_PREPARED);
 		assert_true(machine_is_running(fake.machine));
 		assert_true(fake_session_open(SESSION));
@@ -410,6 +419,109 @@ static void test_paused_by_its_user(void **state _unused_)
 	assert_resumed();
 }
 
+/* A user's pause stands still with all its devices, and a freeze that fails leaves it so. */
+static void test_freeze_of_a_paused_guest_fails(void **state _unused_)
+{
+	boot("");
+	fake.fails = FAKE_DRAIN;
+	assert_int_equal(ask(VM_PAUSE), -EIO);
+	assert_true(machine_is_running(fake.machine));
+	fake.fails = FAKE_NONE;
+	assert_int_equal(ask(VM_PAUSE), 0);
+	assert_int_equal(ask(VM_PREPARE), 0);
+	fake.undrains = 0;
+	fake.fails = FAKE_SAVE;
+	assert_int_equal(ask(VM_FREEZE), -EIO);
+	fake.fails = FAKE_NONE;
+	assert_int_equal(fake.undrains, 0);
+	assert_false(machine_is_running(fake.machine));
+	assert_true(machine_is_drained(fake.machine));
+	assert_int_equal(ask(VM_ABORT), 0);
+	assert_int_equal(ask(VM_RESUME), 0);
+	assert_untouched();
+	assert_false(machine_is_drained(fake.machine));
+}
+
+/* A console that the state has no place for, or a state with one that nobody wants. */
+static void test_console_comes_or_goes(void **state _unused_)
+{
+	json_t *overrides = json_pack("{ss}", "hvc", "pty");
+	struct vm_config config = config_of("");
+	struct error err = ERROR_INIT;
+
+	boot("");
+	freeze_and_kexec();
+	vm_free(t.vm);
+	assert_int_equal(vm_new(&config, true, overrides, t.loop, &callbacks, NULL, &t.vm, &err),
+			 0);
+	assert_int_equal(ask(VM_RESUME_PRESERVED), -EINVAL);
+	assert_non_null(strstr(t.message, "hvc: the preserved VM has none"));
+	assert_phase(UPDATE_FAILED);
+	assert_true(fake_session_open(SESSION));
+	json_object_del(overrides, "hvc");
+	assert_int_equal(ask(VM_RESUME_PRESERVED), 0);
+	assert_resumed();
+	json_decref(overrides);
+}
+
+/* A device that came, or went, is in the configuration of whoever resumes, and of a guest's reset.
+ */
+static void test_devices_come_and_go(void **state _unused_)
+{
+	json_t *rng = json_pack("{ss}", "rng", "src=/dev/zero");
+	struct error err = ERROR_INIT;
+
+	boot("");
+	assert_int_equal(vm_add_devices(t.vm, rng, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "rng: the VM has one already"));
+	assert_int_equal(vm_remove_device(t.vm, "hvc", &err), -ENOENT);
+	assert_int_equal(vm_remove_device(t.vm, "rng", &err), 0);
+	fake_give_back_rng(fake.machine);
+	assert_int_equal(vm_remove_device(t.vm, "rng", &err), -ENOENT);
+	freeze_and_kexec();
+	assert_int_equal(ask(VM_RESUME_PRESERVED), 0);
+	assert_resumed();
+	assert_false(machine_config(fake.machine)->rng.on);
+
+	fake.fails = FAKE_PLUG;
+	assert_int_equal(vm_add_devices(t.vm, rng, &err), -EIO);
+	fake.fails = FAKE_NONE;
+	assert_false(vm_config(t.vm)->rng.on);
+	assert_int_equal(vm_add_devices(t.vm, rng, &err), 0);
+	assert_int_equal(ask(VM_REBOOT), 0);
+	turn();
+	assert_string_equal(machine_config(fake.machine)->rng.source, "/dev/zero");
+	fake_set_register(fake.machine, 42);
+	freeze_and_kexec();
+	assert_int_equal(vm_remove_device(t.vm, "rng", &err), -EBUSY);
+	assert_int_equal(ask(VM_RESUME_PRESERVED), 0);
+	assert_resumed();
+	assert_string_equal(machine_config(fake.machine)->rng.source, "/dev/zero");
+	json_decref(rng);
+}
+
+static void test_devices_that_are_none(void **state _unused_)
+{
+	json_t *wrong = json_pack("{si ss}", "cpus", 2, "hvc", "off");
+	json_t *off = json_pack("{ss}", "hvc", "off");
+	json_t *none = json_object();
+	struct error err = ERROR_INIT;
+
+	boot("");
+	assert_int_equal(vm_add_devices(t.vm, wrong, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "cpus: is no device"));
+	assert_int_equal(vm_add_devices(t.vm, off, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "hvc: off cannot be plugged in"));
+	assert_int_equal(vm_add_devices(t.vm, none, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "no device was given"));
+	assert_int_equal(ask(VM_PREPARE), 0);
+	assert_int_equal(vm_add_devices(t.vm, off, &err), -EBUSY);
+	assert_non_null(strstr(err.message, "phase prepared"));
+	json_decref(wrong);
+	json_decref(off);
+	json_decref(none);
+}
+
 static void test_by_the_agent(void **state _unused_)
 {
 	boot("/run/luod");
@@ -466,6 +578,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged_state, start, stop),
 		cmocka_unit_test_setup_teardown(test_finish_fails, start, stop),
 		cmocka_unit_test_setup_teardown(test_paused_by_its_user, start, stop),
+		cmocka_unit_test_setup_teardown(test_freeze_of_a_paused_guest_fails, start, stop),
+		cmocka_unit_test_setup_teardown(test_console_comes_or_goes, start, stop),
+		cmocka_unit_test_setup_teardown(test_devices_come_and_go, start, stop),
+		cmocka_unit_test_setup_teardown(test_devices_that_are_none, start, stop),
 		cmocka_unit_test_setup_teardown(test_by_the_agent, start, stop),
 		cmocka_unit_test_setup_teardown(test_not_preservable, start, stop),
 	};

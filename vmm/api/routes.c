@@ -8,6 +8,7 @@
 #include "vmm/api/request.h"
 
 #define FREEZE_TIMEOUT_MS_MAX 3600000U
+#define DEVICE_NAME_MAX	      64
 
 struct route {
 	const char *method; /* a GET route also answers HEAD */
@@ -56,21 +57,32 @@ static void done_with_phase(void *opaque, int result, const struct error *err)
 			   json_pack("{ss}", "phase", req->api->backend->phase(req->api->opaque)));
 }
 
+/* New reference; NULL: there is none. */
+static int parse_body(const struct api_request *req, json_t **ret, struct error *err)
+{
+	json_error_t why;
+
+	*ret = NULL;
+	if (req->body_size == 0)
+		return 0;
+	*ret = json_loadb(req->body, req->body_size, JSON_REJECT_DUPLICATES, &why);
+	if (*ret)
+		return 0;
+	return error_set(err, -EINVAL, "body: line %d, column %d: %s", why.line, why.column,
+			 why.text);
+}
+
 /* An absent body is an empty object. */
 static int read_body(struct api_request *req, const struct route *route, uint32_t *ret_timeout_ms,
 		     struct error *err)
 {
 	struct problems problems = {0};
 	struct json_reader r;
-	json_error_t why;
-	json_t *body = NULL;
+	json_t *body;
+	int ret = parse_body(req, &body, err);
 
-	if (req->body_size > 0) {
-		body = json_loadb(req->body, req->body_size, JSON_REJECT_DUPLICATES, &why);
-		if (!body)
-			return error_set(err, -EINVAL, "body: line %d, column %d: %s", why.line,
-					 why.column, why.text);
-	}
+	if (ret < 0)
+		return ret;
 	json_reader_init(&r, body, "", &problems);
 	if (route->verb == VM_FREEZE)
 		*ret_timeout_ms =
@@ -78,6 +90,12 @@ static int read_body(struct api_request *req, const struct route *route, uint32_
 	json_reader_end(&r);
 	json_decref(body);
 	return problems_result(&problems, err);
+}
+
+static void refuse(struct api_request *req, const struct error *err)
+{
+	api_problem(req, 400, "bad-request", "The request cannot be understood", "%s",
+		    error_message(err));
 }
 
 static void handle_verb(struct api_request *req, const struct route *route)
@@ -88,13 +106,60 @@ static void handle_verb(struct api_request *req, const struct route *route)
 	int r;
 
 	if (read_body(req, route, &timeout_ms, &err) < 0) {
-		api_problem(req, 400, "bad-request", "The request cannot be understood", "%s",
-			    error_message(&err));
+		refuse(req, &err);
 		return;
 	}
 	r = backend->request(req->api->opaque, route->verb, timeout_ms, route->done, req, &err);
 	if (r < 0)
 		api_problem_of_error(req, r, &err);
+}
+
+static void answer_device(struct api_request *req, int result, const struct error *err)
+{
+	if (result == -EINVAL)
+		refuse(req, err);
+	else if (result == -ENOENT)
+		api_problem(req, 404, "not-found", "There is no such device", "%s",
+			    error_message(err));
+	else
+		done_empty(req, result, err);
+}
+
+static void handle_add_device(struct api_request *req, const struct route *route _unused_)
+{
+	struct error err = ERROR_INIT;
+	json_t *body;
+	int r = parse_body(req, &body, &err);
+
+	if (r == 0 && body && !json_is_object(body))
+		r = error_set(&err, -EINVAL, "body: must be an object");
+	if (r == 0)
+		r = req->api->backend->add_devices(req->api->opaque, body, &err);
+	json_decref(body);
+	answer_device(req, r, &err);
+}
+
+static void handle_remove_device(struct api_request *req, const struct route *route _unused_)
+{
+	struct problems problems = {0};
+	struct error err = ERROR_INIT;
+	struct json_reader reader;
+	const char *device;
+	json_t *body;
+	int r = parse_body(req, &body, &err);
+
+	if (r == 0) {
+		json_reader_init(&reader, body, "", &problems);
+		device = json_get_string(&reader, "device", NULL, DEVICE_NAME_MAX);
+		json_reader_end(&reader);
+		if (!device && problems.count == 0)
+			problem_add(&problems, "device: must be given");
+		r = problems_result(&problems, &err);
+		if (r == 0)
+			r = req->api->backend->remove_device(req->api->opaque, device, &err);
+	}
+	json_decref(body);
+	answer_device(req, r, &err);
 }
 
 #define API "/api/v1/"
@@ -113,6 +178,8 @@ static const struct route routes[] = {
 	{"PUT", API "vm.thaw", handle_verb, VM_THAW, done_with_phase},
 	{"PUT", API "vm.abort", handle_verb, VM_ABORT, done_with_phase},
 	{"PUT", API "vm.resume-preserved", handle_verb, VM_RESUME_PRESERVED, done_with_phase},
+	{"PUT", API "vm.add-device", handle_add_device, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.remove-device", handle_remove_device, VM_VERB_MAX, NULL},
 	{"PUT", API "vmm.shutdown", handle_verb, VM_QUIT, done_empty},
 };
 

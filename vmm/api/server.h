@@ -23,6 +23,9 @@ struct api_backend {
 	/* As vm_request(). */
 	int (*request)(void *opaque, enum vm_verb verb, uint32_t timeout_ms, vm_done_fn *done,
 		       void *done_opaque, struct error *err);
+	/* As vm_add_devices() and vm_remove_device(). */
+	int (*add_devices)(void *opaque, json_t *devices, struct error *err);
+	int (*remove_device)(void *opaque, const char *device, struct error *err);
 };
 
 struct api;

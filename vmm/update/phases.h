@@ -51,24 +51,25 @@ enum update_verb {
 const char *update_verb_name(enum update_verb verb);
 
 /* name, where it runs */
-#define UPDATE_STEPS(X)                                                                  \
-	X(PREFLIGHT, INLINE)  /* every reason not to begin */                            \
-	X(OPEN, WORK)	      /* a session for what will be preserved */                 \
-	X(STATE_FILE, INLINE) /* the memfd that the state will be written to */          \
-	X(PRESERVE, WORK)     /* guest RAM and state file into the session: slow */      \
-	X(PAUSE, INLINE)      /* vCPUs out of the guest */                               \
-	X(SETTLE, INLINE)     /* what the guest asked for before the pause is heard */   \
-	X(SAVE, INLINE)	      /* state into its file */                                  \
-	X(CONTINUE, INLINE)   /* vCPUs into the guest again */                           \
-	X(CLOSE, WORK)	      /* the session and all in it given up: unpins guest RAM */ \
-	X(TAKE, WORK)	      /* the session that the previous kernel handed over */     \
-	X(READ_STATE, INLINE) /* state copied out and checked, configuration from it */  \
-	X(READ_RAM, WORK)     /* guest RAM's memfds: slow */                             \
-	X(BUILD, INLINE)      /* the machine, by the code of a cold boot */              \
-	X(CHECK, INLINE)      /* the whole state, nothing changed */                     \
-	X(APPLY, INLINE)      /* the same, into the machine */                           \
-	X(ANNOUNCE, INLINE)   /* guest and devices are told that time has passed */      \
-	X(RUN, INLINE)	      /* until every vCPU came out of its first KVM_RUN */       \
+#define UPDATE_STEPS(X)                                                                   \
+	X(PREFLIGHT, INLINE)  /* every reason not to begin */                             \
+	X(OPEN, WORK)	      /* a session for what will be preserved */                  \
+	X(STATE_FILE, INLINE) /* the memfd that the state will be written to */           \
+	X(PRESERVE, WORK)     /* guest RAM and state file into the session: slow */       \
+	X(PAUSE, INLINE)      /* vCPUs out of the guest */                                \
+	X(DRAIN, INLINE)      /* devices finish what they have taken, and take no more */ \
+	X(SETTLE, INLINE)     /* what the guest asked for before the pause is heard */    \
+	X(SAVE, INLINE)	      /* state into its file */                                   \
+	X(CONTINUE, INLINE)   /* vCPUs into the guest again */                            \
+	X(CLOSE, WORK)	      /* the session and all in it given up: unpins guest RAM */  \
+	X(TAKE, WORK)	      /* the session that the previous kernel handed over */      \
+	X(READ_STATE, INLINE) /* state copied out and checked, configuration from it */   \
+	X(READ_RAM, WORK)     /* guest RAM's memfds: slow */                              \
+	X(BUILD, INLINE)      /* the machine, by the code of a cold boot */               \
+	X(CHECK, INLINE)      /* the whole state, nothing changed */                      \
+	X(APPLY, INLINE)      /* the same, into the machine */                            \
+	X(ANNOUNCE, INLINE)   /* guest and devices are told that time has passed */       \
+	X(RUN, INLINE)	      /* until every vCPU came out of its first KVM_RUN */        \
 	X(FINISH, WORK)	      /* what was preserved is ours, LUO forgets it */
 
 enum update_step {
@@ -90,6 +91,7 @@ enum update_fact {
 	UPDATE_FACT_SAVED = 1 << 5,	/* the state file says where the guest stands */
 	UPDATE_FACT_RAM = 1 << 6,	/* retrieved memfds that no machine has yet */
 	UPDATE_FACT_HELD = 1 << 7,	/* paused by its user: stays so when all else is restored */
+	UPDATE_FACT_DRAINED = 1 << 8,	/* its devices stand still */
 };
 
 /* A step that goes on after run() has returned; update_step_done() ends it. Not for work steps. */

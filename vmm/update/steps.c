@@ -22,6 +22,8 @@ static unsigned int facts(void *opaque)
 		facts |= UPDATE_FACT_SAVED;
 	if (s->ram_count > 0)
 		facts |= UPDATE_FACT_RAM;
+	if (machine && machine_is_drained(machine))
+		facts |= UPDATE_FACT_DRAINED;
 	if (s->parts->held)
 		facts |= UPDATE_FACT_HELD;
 	return facts;
@@ -36,6 +38,7 @@ const struct update_steps update_real_steps = {
 			/* Its undo is that of open: there is no unpreserving of one file. */
 			[UPDATE_STEP_PRESERVE] = {step_preserve, NULL},
 			[UPDATE_STEP_PAUSE] = {step_pause, undo_pause},
+			[UPDATE_STEP_DRAIN] = {step_drain, undo_drain},
 			[UPDATE_STEP_SETTLE] = {step_settle, NULL},
 			[UPDATE_STEP_SAVE] = {step_save, undo_save},
 			[UPDATE_STEP_CONTINUE] = {step_continue, NULL},

@@ -7,7 +7,7 @@
 #include "vmm/update/source.h"
 #include "vmm/vm_parts.h"
 
-/* How long vCPUs have to stop in, unless the request says otherwise. */
+/* How long vCPUs have to stop in and devices to drain, unless the request says otherwise. */
 #define FREEZE_TIMEOUT_MS_DEFAULT 5000U
 
 struct steps;

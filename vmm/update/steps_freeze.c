@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From prepared to frozen, and back: the guest stands still. Nothing here grows with its RAM. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "vmm/update/steps_priv.h"
@@ -19,6 +20,7 @@ int step_pause(void *opaque, struct error *err)
 	struct steps *s = opaque;
 	int r;
 
+	s->freeze_end_ns = clock_monotonic_ns() + s->freeze_timeout_ms * NSEC_PER_MSEC;
 	s->paused_by_us = machine_is_running(s->parts->machine);
 	if (!s->paused_by_us)
 		return 0;
@@ -35,6 +37,34 @@ void undo_pause(void *opaque)
 	/* A vCPU that will not start again is a crashed machine: it is told as such. */
 	if (step_continue(opaque, &err) < 0)
 		log_error("cannot continue the guest: %s", error_message(&err));
+}
+
+/* In what the vCPUs have left of the time. */
+int step_drain(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+	uint64_t now = clock_monotonic_ns();
+	unsigned int left_ms = 0;
+	int r;
+
+	s->drained_by_us = !machine_is_drained(s->parts->machine);
+	if (!s->drained_by_us)
+		return 0;
+	if (now < s->freeze_end_ns)
+		left_ms = (unsigned int)((s->freeze_end_ns - now) / NSEC_PER_MSEC);
+	r = machine_drain(s->parts->machine, left_ms, err);
+	if (r < 0)
+		return error_prefix(err, "the guest goes on: "), r;
+	return 0;
+}
+
+void undo_drain(void *opaque)
+{
+	struct steps *s = opaque;
+
+	if (s->drained_by_us)
+		machine_undrain(s->parts->machine);
+	s->drained_by_us = false;
 }
 
 /*
@@ -63,11 +93,13 @@ void steps_settled(void *opaque)
 
 static int write_state(struct steps *s, struct error *err)
 {
-	struct record record = {.config = s->parts->config, .held = s->parts->held};
+	struct record record = {.held = s->parts->held};
 	const void *blob;
 	size_t size;
 	int r;
 
+	vm_parts_learn(s->parts);
+	record.config = s->parts->config;
 	r = machine_save(s->parts->machine, s->writer, err);
 	if (r < 0)
 		return r;
@@ -116,7 +148,7 @@ int step_continue(void *opaque, struct error *err)
 		r = machine_start(s->parts->machine, err);
 		if (r < 0)
 			return r;
-		s->paused_by_us = false;
+		s->paused_by_us = s->drained_by_us = false;
 	}
 	undo_save(s);
 	return 0;

@@ -17,7 +17,9 @@ struct steps {
 	struct state_writer *writer; /* owned: made before the guest stands still */
 	unsigned int freeze_timeout_ms;
 	bool preserved, saved;
-	bool paused_by_us;		 /* the guest ran when freeze began */
+	uint64_t freeze_end_ns; /* CLOCK_MONOTONIC: vCPUs and devices stand still by then */
+	bool paused_by_us;	/* the guest ran when freeze began */
+	bool drained_by_us;	/* and its devices did */
 	struct loop_timer *settle_timer; /* owned */
 	unsigned int settle_turns;
 
@@ -43,6 +45,8 @@ int step_close(void *opaque, struct error *err);
 /* steps_freeze.c */
 int step_pause(void *opaque, struct error *err);
 void undo_pause(void *opaque);
+int step_drain(void *opaque, struct error *err);
+void undo_drain(void *opaque);
 int step_settle(void *opaque, struct error *err);
 int step_save(void *opaque, struct error *err);
 void undo_save(void *opaque);

@@ -13,6 +13,21 @@ int step_take(void *opaque, struct error *err)
 	return source_take(s->source, err);
 }
 
+/* What the state holds devices for must be there again; only where it leads to may change. */
+static int change_config(struct vm_config *config, json_t *overrides, struct error *err)
+{
+	bool hvc = config->hvc.mode != CONSOLE_OFF;
+	int r = vm_config_from_json(overrides, config, err);
+
+	if (r < 0)
+		return r;
+	if (hvc == (config->hvc.mode != CONSOLE_OFF))
+		return 0;
+	return error_set(err, -EINVAL,
+			 hvc ? "hvc: the preserved VM has one, it cannot be off"
+			     : "hvc: the preserved VM has none, it stays off");
+}
+
 /* The configuration that was preserved, and what the operator changed of it. */
 static int read_config(struct steps *s, const struct state_blob *blob, struct error *err)
 {
@@ -25,7 +40,7 @@ static int read_config(struct steps *s, const struct state_blob *blob, struct er
 		return error_set(err, -EINVAL, "the state is of VM %s, not of %s", record.config.id,
 				 s->parts->config.id);
 	if (s->parts->overrides) {
-		r = vm_config_from_json(s->parts->overrides, &record.config, err);
+		r = change_config(&record.config, s->parts->overrides, err);
 		if (r < 0)
 			return r;
 	}

@@ -13,6 +13,7 @@
 #define PRESERVED UPDATE_FACT_PRESERVED
 #define SAVED	  UPDATE_FACT_SAVED
 #define RAM	  UPDATE_FACT_RAM
+#define DRAINED	  UPDATE_FACT_DRAINED
 
 static const struct {
 	const char *name;
@@ -22,17 +23,25 @@ static const struct {
 	[UPDATE_PREPARING] = {"preparing", MACHINE, SAVED | RAM},
 	[UPDATE_PREPARED] = {"prepared", MACHINE | SESSION | STATE | PRESERVED, SAVED | RAM},
 	[UPDATE_FREEZING] = {"freezing", MACHINE | SESSION | STATE | PRESERVED, RAM},
-	[UPDATE_FROZEN] = {"frozen", MACHINE | SESSION | STATE | PRESERVED | SAVED, RUNNING | RAM},
+	[UPDATE_FROZEN] = {"frozen", MACHINE | SESSION | STATE | PRESERVED | SAVED | DRAINED,
+			   RUNNING | RAM},
 	[UPDATE_WAITING] = {"waiting", 0, MACHINE | RUNNING | STATE | PRESERVED | SAVED | RAM},
 	[UPDATE_RETRIEVED] = {"retrieved", SESSION | STATE | RAM, MACHINE | RUNNING | PRESERVED},
-	[UPDATE_LOADED] = {"loaded", SESSION | MACHINE, RUNNING | PRESERVED | RAM},
-	[UPDATE_RESUMED] = {"resumed", SESSION | MACHINE, PRESERVED | RAM},
+	[UPDATE_LOADED] = {"loaded", SESSION | MACHINE | DRAINED, RUNNING | PRESERVED | RAM},
+	[UPDATE_RESUMED] = {"resumed", SESSION | MACHINE, PRESERVED | RAM | DRAINED},
 	[UPDATE_FAILED] = {"failed", 0, MACHINE | RUNNING | STATE | PRESERVED | SAVED | RAM},
 };
 
 static const char *const fact_names[] = {
-	"a machine",	 "running vCPUs",	  "a session", "a state", "preserved files",
-	"a saved state", "RAM without a machine",
+	"a machine",
+	"running vCPUs",
+	"a session",
+	"a state",
+	"preserved files",
+	"a saved state",
+	"RAM without a machine",
+	"a pause by the user",
+	"drained devices",
 };
 
 const char *update_phase_name(enum update_phase phase)
@@ -96,7 +105,7 @@ const struct update_edge update_edges[] = {
 	EDGE(PREPARE, RUNNING, PREPARING, PREPARED, RUNNING, TIMELINE_PREPARE, NO_VERB,
 	     STEP(PREFLIGHT), STEP(OPEN), STEP(STATE_FILE), STEP(PRESERVE)),
 	EDGE(FREEZE, PREPARED, FREEZING, FROZEN, PREPARED, TIMELINE_FREEZE, NO_VERB, STEP(PAUSE),
-	     STEP(SETTLE), STEP(SAVE)),
+	     STEP(DRAIN), STEP(SETTLE), STEP(SAVE)),
 	EDGE(THAW, FROZEN, FROZEN, PREPARED, FROZEN, NO_STAMP, NO_VERB, STEP(CONTINUE)),
 	EDGE(ABORT, PREPARED, PREPARED, RUNNING, PREPARED, NO_STAMP, NO_VERB, STEP(CLOSE)),
 	/* The guest first: giving up a session takes time in proportion to its RAM. */

@@ -170,6 +170,7 @@ static void put_pci_host(struct aml *aml, uint64_t memory_end)
 	aml_crs(aml, &res);
 	put_prt(aml);
 	put_osc(aml);
+	acpi_put_hotplug_slots(aml);
 	aml_end(aml);
 }
 
@@ -206,6 +207,8 @@ int acpi_build_dsdt(const struct acpi_params *params, uint8_t *buf, size_t size,
 		put_ecam_reservation(&aml);
 	}
 	aml_end(&aml);
+	if (params->pci)
+		acpi_put_hotplug_event(&aml);
 	r = aml_finish(&aml, &body);
 	if (r < 0)
 		return r;

@@ -36,4 +36,10 @@ int acpi_build_dsdt(const struct acpi_params *params, uint8_t *buf, size_t size,
 int acpi_build_fadt(uint32_t facs, uint32_t dsdt, uint8_t *buf, size_t size, size_t *ret_used);
 int acpi_build_madt(const struct acpi_params *params, uint8_t *buf, size_t size, size_t *ret_used);
 
+struct aml;
+
+/* acpi_hotplug.c: what belongs into the host bridge's scope, and the event's method. */
+void acpi_put_hotplug_slots(struct aml *aml);
+void acpi_put_hotplug_event(struct aml *aml);
+
 #endif

@@ -21,9 +21,14 @@
 #define OP_DUAL_NAME   0x2e
 #define OP_MULTI_NAME  0x2f
 #define OP_EXT	       0x5b
+#define OP_EXT_REGION  0x80
+#define OP_EXT_FIELD   0x81
 #define OP_EXT_DEVICE  0x82
 #define OP_IF	       0xa0
 #define OP_ELSE	       0xa1
+#define SPACE_IO       1U
+#define FIELD_DWORDS   0x43U /* DWordAcc, NoLock, WriteAsZeros */
+#define FIELD_BITS     32U   /* of one, as a PkgLength of one byte */
 #define SEGMENT	       4U
 #define METHOD_SERIAL  0x08U /* of MethodFlags */
 #define PKG_LENGTH_MAX (1U << 28)
@@ -258,4 +263,29 @@ void aml_begin_else(struct aml *aml)
 {
 	put_byte(aml, OP_ELSE);
 	begin(aml);
+}
+
+void aml_io_region(struct aml *aml, const char *name, uint16_t port, uint16_t size)
+{
+	put_byte(aml, OP_EXT);
+	put_byte(aml, OP_EXT_REGION);
+	aml_path(aml, name);
+	put_byte(aml, SPACE_IO);
+	aml_integer(aml, port);
+	aml_integer(aml, size);
+}
+
+void aml_begin_field(struct aml *aml, const char *region)
+{
+	put_byte(aml, OP_EXT);
+	put_byte(aml, OP_EXT_FIELD);
+	begin(aml);
+	aml_path(aml, region);
+	put_byte(aml, FIELD_DWORDS);
+}
+
+void aml_field_dword(struct aml *aml, const char *name)
+{
+	aml_path(aml, name);
+	put_byte(aml, FIELD_BITS);
 }

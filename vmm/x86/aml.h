@@ -29,6 +29,7 @@ enum aml_opcode {
 	AML_STORE = 0x70,
 	AML_AND = 0x7b,
 	AML_OR = 0x7d,
+	AML_NOTIFY = 0x86,
 	AML_CREATE_DWORD_FIELD = 0x8a,
 	AML_LNOT = 0x92,
 	AML_LEQUAL = 0x93,
@@ -61,7 +62,14 @@ void aml_begin_method(struct aml *aml, const char *name, unsigned int args); /* 
 void aml_begin_package(struct aml *aml, unsigned int elements);
 void aml_begin_if(struct aml *aml); /* the predicate comes next */
 void aml_begin_else(struct aml *aml);
+/* Fields of a region, from its start on, accessed by dwords without a lock (20.2.5.2). */
+void aml_begin_field(struct aml *aml, const char *region);
 void aml_end(struct aml *aml);
+
+/* A region of I/O ports (19.6.99). */
+void aml_io_region(struct aml *aml, const char *name, uint16_t port, uint16_t size);
+/* Inside a field: the next 32 bits. name: four characters. */
+void aml_field_dword(struct aml *aml, const char *name);
 
 /* ---- Resource templates. ---- */
 

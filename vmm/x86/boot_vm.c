@@ -13,9 +13,8 @@
 static int write_acpi(const struct vm_config *config, const struct guest_ram *ram,
 		      struct error *err)
 {
-	const struct guest_memory_region *last =
-		guest_ram_region(ram, guest_ram_region_count(ram) - 1);
-	struct acpi_params params = {.cpus = config->cpus, .memory_end = last->gpa + last->size};
+	struct acpi_params params = {
+		.cpus = config->cpus, .memory_end = guest_ram_end(ram), .pci = true};
 	const size_t size = ACPI_TABLES_END - ACPI_TABLES_ADDR;
 	_cleanup_free_ void *buf = calloc(1, size);
 	size_t used;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/util.h"
+#include "vmm/arch.h"
 #include "vmm/kvm.h"
 #include "vmm/x86/layout.h"
 
@@ -43,6 +44,14 @@ unsigned int irq_routes_of_pins(struct kvm_irq_routing_entry routes[IRQ_ROUTES_M
 		routes[n++] = route(gsi, KVM_IRQCHIP_IOAPIC, gsi == TIMER_GSI ? TIMER_PIN : gsi);
 	}
 	return n;
+}
+
+static_assert(ARCH_IRQ_ROUTES_MAX == IRQ_ROUTES_MAX && ARCH_GSI_MSI == GSI_COUNT,
+	      "vmm/arch.h says otherwise");
+
+unsigned int arch_irq_routes(struct kvm_irq_routing_entry *routes)
+{
+	return irq_routes_of_pins(routes);
 }
 
 int irq_routing_set(int vm_fd, struct error *err)

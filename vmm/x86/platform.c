@@ -7,6 +7,9 @@
 
 #include "base/util.h"
 #include "vmm/arch_platform.h"
+#include "vmm/console.h"
+#include "vmm/guest_memory.h"
+#include "vmm/x86/acpi.h"
 #include "vmm/x86/layout.h"
 
 /* A wire from a device to a pin of the interrupt controllers. */
@@ -44,39 +47,13 @@ static uint64_t guest_clock(void *opaque)
 	return arch_guest_clock_ns(opaque);
 }
 
-/* Ctrl-A x on the console: as if the guest had switched itself off. */
-static void console_quit(void *opaque)
-{
-	struct arch_platform *p = opaque;
-
-	p->control.request(p->control.opaque, MACHINE_REQUEST_POWEROFF);
-}
-
-static int make_console(struct arch_platform *p, const struct arch_platform_params *params,
-			struct error *err)
-{
-	static const enum chardev_kind kinds[] = {
-		[CONSOLE_OFF] = CHARDEV_OFF,	   [CONSOLE_STDIO] = CHARDEV_STDIO,
-		[CONSOLE_PTY] = CHARDEV_PTY,	   [CONSOLE_FILE] = CHARDEV_FILE,
-		[CONSOLE_SOCKET] = CHARDEV_SOCKET,
-	};
-	const struct console_config *console = &params->config->console;
-	struct chardev_params chardev = {.kind = kinds[console->mode],
-					 .path = console->path,
-					 .loop = params->loop,
-					 .quit = console_quit,
-					 .opaque = p};
-	int r = chardev_new(&chardev, &p->console, err);
-
-	return r < 0 ? (error_prefix(err, "console: "), r) : 0;
-}
-
 static int make_uart(struct arch_platform *p, const struct arch_platform_params *params,
 		     struct error *err)
 {
 	struct uart16550_params uart = {.irq = wire_line(&p->uart_wire, p->vm, GSI_UART0),
 					.loop = params->loop};
-	int r = make_console(p, params, err);
+	int r = console_open("console", &params->config->console, params->loop, &p->control,
+			     &p->console, err);
 
 	if (r < 0)
 		return r;
@@ -121,9 +98,7 @@ static int make_reset(struct arch_platform *p, const struct arch_platform_params
 	struct reset_params reset = {.control = params->control};
 	int r = reset_new(&reset, &p->reset, err);
 
-	if (r == 0)
-		r = bus_add(params->ports, PORT_RESET, RESET_CF9_IO_SIZE, &reset_cf9_io_ops,
-			    p->reset, err);
+	/* The other one, at 0xcf9, lies amid the PCI host bridge's ports. */
 	if (r == 0)
 		r = bus_add(params->ports, PORT_KBD_RESET, RESET_KBD_IO_SIZE, &reset_kbd_io_ops,
 			    p->reset, err);
@@ -197,6 +172,34 @@ void arch_platform_stop(struct arch_platform *p, unsigned int timeout_ms)
 {
 	/* What did not go out is in the state: no reason to give the pause up. */
 	(void)uart16550_stop(p->uart, (int)timeout_ms);
+}
+
+/* Its windows are those of the DSDT (acpi_dsdt.c). */
+void arch_platform_pci(struct arch_platform *p, const struct guest_ram *ram, struct arch_pci *ret)
+{
+	uint64_t base64 = acpi_pci_mmio64_base(guest_ram_end(ram));
+
+	*ret = (struct arch_pci){
+		.ecam = PCI_ECAM_ADDR,
+		.ecam_size = PCI_ECAM_SIZE,
+		.windows = {.io = {PCI_IO_FIRST, PCI_IO_END},
+			    .mem32 = {MMIO32_ADDR, MMIO32_END},
+			    .mem64 = {base64, base64 + ACPI_PCI_MMIO64_SIZE}},
+		.has_ports = true,
+		.hotplug_port = PORT_PCI_HOTPLUG,
+		.port_ops = &reset_cf9_io_ops,
+		.port_opaque = p->reset,
+	};
+}
+
+void arch_platform_pci_event(struct arch_platform *p)
+{
+	acpi_pm_raise_gpe(p->pm, ACPI_GPE_PCI_HOTPLUG);
+}
+
+unsigned int arch_pci_intx_gsi(unsigned int slot)
+{
+	return acpi_pci_intx_gsi(slot, 0);
 }
 
 void arch_platform_power_button(struct arch_platform *p)

@@ -2,6 +2,7 @@
 /* The commands that the guest reads from its console, and its answers. */
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -105,6 +106,16 @@ static void pause_info(void)
 	    timers.last.tsc, timers.last.mono_ns, timers.tsc_khz);
 }
 
+/* "hvc N", "hvc run", "hvc stop" */
+static void hvc(const char *what)
+{
+	bool run = !strcmp(what, "run");
+
+	if (run || !strcmp(what, "stop"))
+		hvc_run(run);
+	say("hvc written=%lu", hvc_write(run ? 0 : (unsigned int)strtoul(what, NULL, 10)));
+}
+
 static void obey(const char *command)
 {
 	if (!strcmp(command, "check"))
@@ -117,6 +128,10 @@ static void obey(const char *command)
 		pause_info();
 	else if (!strcmp(command, "pause-reset"))
 		timers_forget_longest();
+	else if (!strcmp(command, "rng"))
+		rng_say();
+	else if (!strncmp(command, "hvc ", 4))
+		hvc(command + 4);
 	else if (!strcmp(command, "poweroff") || !strcmp(command, "reboot") ||
 		 !strcmp(command, "halt") || !strcmp(command, "panic"))
 		leave(command);

@@ -125,6 +125,18 @@ void timers_start(void);
 void timers_view(struct timers_view *ret);
 void timers_forget_longest(void);
 
+/* ---- Devices. ---- */
+
+/* Reads the entropy device all the time, if there is one; says what came of it. */
+void rng_start(void);
+void rng_say(void);
+/* Opens the virtio console, if there is one: what comes in is said as "heard text=...". */
+void hvc_start(void);
+/* Writes so many more numbered lines; returns how many were written in all. */
+uint64_t hvc_write(unsigned int lines);
+/* Writes lines all the time from now on, or no more. */
+void hvc_run(bool on);
+
 /* ---- The rest. ---- */
 
 /* Says every kernel message that should not be there; returns how many. total: messages in the log.

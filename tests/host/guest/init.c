@@ -129,6 +129,8 @@ int main(void)
 	processes_start(params.spin);
 	counter_start();
 	timers_start();
+	rng_start();
+	hvc_start();
 	kmsg_mark_up();
 	pthread_create(&thread, NULL, beats, NULL);
 	commands_run(&params, console);

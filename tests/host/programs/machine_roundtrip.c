@@ -219,6 +219,8 @@ static int round_trip(struct test *t, struct error *err)
 	struct state_blob blob, blob_again;
 	int r = machine_pause(t->machine, PAUSE_TIMEOUT_MS, err);
 
+	if (r == 0)
+		r = machine_drain(t->machine, PAUSE_TIMEOUT_MS, err);
 	paused = clock_monotonic_ns();
 	if (r == 0)
 		r = save(t, &writer, &blob, err);
@@ -364,7 +366,9 @@ int main(int argc, char **argv)
 			   .cmdline = "console=ttyS0 panic=-1",
 			   .cpus = 2,
 			   .memory = 256 * MIB,
-			   .console = {.mode = CONSOLE_FILE, .path = "/tmp/roundtrip-console.log"}},
+			   .console = {.mode = CONSOLE_FILE, .path = "/tmp/roundtrip-console.log"},
+			   .hvc = {.mode = CONSOLE_FILE, .path = "/tmp/roundtrip-hvc.log"},
+			   .rng = {.on = true, .source = VM_RNG_SOURCE_DEFAULT}},
 		.rounds = 5,
 		.beats_per_round = 4,
 		.console_fd = FD_NONE,

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vmm/machine_pci and vmm/machine_devices, on the real platform and buses, with a KVM that is
+ * played by the test: what a guest finds where, what it may put where, and what goes to KVM.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <linux/kvm.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "tests/unit/state_copy.h"
+#include "vmm/machine_devices.h"
+#include "vmm/x86/acpi.h"
+#include "vmm/x86/vm.h"
+
+#define VM_FD	 1234
+#define SLOT_RNG 30U
+#define SLOT_HVC 31U
+/* PCI Local Bus 3.0, 6.1: offsets; virtio 1.2, 4.1.2: vendor and devices. */
+#define SPEC_COMMAND 0x04
+#define SPEC_BAR0    0x10
+#define SPEC_LINE    0x3c
+#define VIRTIO_RNG   0x10441af4U
+#define VIRTIO_CON   0x10431af4U
+
+static struct {
+	bool pin[GSI_COUNT];
+	unsigned int pin_calls, bells, signals;
+	uint64_t bell_addr;
+} kvm;
+
+int __wrap_ioctl(int fd, unsigned long request, void *arg);
+int __wrap_ioctl(int fd, unsigned long request, void *arg)
+{
+	const struct kvm_irq_level *level = arg;
+	const struct kvm_ioeventfd *bell = arg;
+
+	assert_int_equal(fd, VM_FD);
+	switch (request) {
+	case KVM_IRQ_LINE:
+		kvm.pin[level->irq] = level->level;
+		kvm.pin_calls++;
+		break;
+	case KVM_IOEVENTFD:
+		assert_int_equal(bell->len, 0);
+		kvm.bells += bell->flags & KVM_IOEVENTFD_FLAG_DEASSIGN ? -1U : 1U;
+		kvm.bell_addr = bell->addr;
+		break;
+	case KVM_GET_CLOCK:
+		memset(arg, 0, sizeof(struct kvm_clock_data));
+		break;
+	case KVM_SIGNAL_MSI:
+		kvm.signals++;
+		break;
+	default:
+		fail_msg("ioctl 0x%lx", request);
+	}
+	return 0;
+}
+
+struct machine_test {
+	struct vm_config config;
+	struct arch_vm arch;
+	struct loop *loop;
+	struct bus *ports, *mmio;
+	struct guest_ram *ram;
+	struct arch_platform *platform;
+	struct machine_control control;
+	struct machine_pci *pci;
+	struct machine_devices *devices;
+	unsigned int resets;
+	char gone[16]; /* the last device that a guest gave back */
+};
+
+static void on_gone(void *opaque, const char *kind)
+{
+	struct machine_test *t = opaque;
+
+	snprintf(t->gone, sizeof(t->gone), "%s", kind);
+	machine_devices_forget(&t->config, kind);
+}
+
+static void on_request(void *opaque, enum machine_request request)
+{
+	struct machine_test *t = opaque;
+
+	assert_int_equal(request, MACHINE_REQUEST_RESET);
+	t->resets++;
+}
+
+static void make_pci(struct machine_test *t)
+{
+	const struct arch_platform_params platform = {.config = &t->config,
+						      .loop = t->loop,
+						      .vm = &t->arch,
+						      .ports = t->ports,
+						      .mmio = t->mmio,
+						      .control = t->control};
+	struct machine_pci_params pci = {.loop = t->loop,
+					 .vm_fd = VM_FD,
+					 .arch = &t->arch,
+					 .ram = t->ram,
+					 .ports = t->ports,
+					 .mmio = t->mmio};
+
+	assert_int_equal(arch_platform_new(&platform, &t->platform, NULL), 0);
+	pci.platform = t->platform;
+	assert_int_equal(machine_pci_new(&pci, &t->pci, NULL), 0);
+}
+
+static int make_devices(struct machine_test *t, struct error *err)
+{
+	const struct machine_devices_params devices = {
+		.config = &t->config,
+		.loop = t->loop,
+		.pci = t->pci,
+		.control = &t->control,
+		.gone = on_gone,
+		.opaque = t,
+	};
+
+	return machine_devices_new(&devices, &t->devices, err);
+}
+
+static void make_with(struct machine_test *t, uint64_t memory)
+{
+	memset(t, 0, sizeof(*t));
+	memset(&kvm, 0, sizeof(kvm));
+	vm_config_init(&t->config);
+	t->config.console.mode = CONSOLE_OFF;
+	t->config.hvc = (struct console_config){.mode = CONSOLE_FILE, .path = "/dev/null"};
+	t->arch.vm_fd = VM_FD;
+	t->control = (struct machine_control){on_request, t};
+	assert_int_equal(loop_new(&t->loop, NULL), 0);
+	assert_int_equal(bus_new("port", &t->ports, NULL), 0);
+	assert_int_equal(bus_new("MMIO", &t->mmio, NULL), 0);
+	assert_int_equal(guest_ram_create(memory, &t->ram, NULL), 0);
+	make_pci(t);
+}
+
+static void make(struct machine_test *t)
+{
+	make_with(t, VM_MEMORY_MIN);
+	assert_int_equal(make_devices(t, NULL), 0);
+}
+
+static void count_region(void *opaque, uint64_t base _unused_, uint64_t size _unused_,
+			 const char *name _unused_)
+{
+	++*(unsigned int *)opaque;
+}
+
+static void unmake(struct machine_test *t)
+{
+	unsigned int left = 0;
+
+	machine_devices_free(t->devices);
+	machine_pci_free(t->pci);
+	/* Nothing of PCI stays behind. */
+	bus_walk(t->mmio, count_region, &left);
+	assert_int_equal(left, 0);
+	assert_int_equal(kvm.bells, 0);
+	arch_platform_free(t->platform);
+	bus_free(t->ports);
+	bus_free(t->mmio);
+	guest_ram_free(t->ram);
+	loop_free(t->loop);
+}
+
+static uint64_t ecam(unsigned int slot, unsigned int offset)
+{
+	return PCI_ECAM_ADDR + ((uint64_t)slot << 15) + offset;
+}
+
+static uint32_t config_read(struct machine_test *t, unsigned int slot, unsigned int offset)
+{
+	uint32_t value;
+
+	bus_read(t->mmio, ecam(slot, offset), &value, sizeof(value));
+	return value;
+}
+
+static void config_write(struct machine_test *t, unsigned int slot, unsigned int offset,
+			 uint32_t value)
+{
+	bus_write(t->mmio, ecam(slot, offset), &value, sizeof(value));
+}
+
+static uint32_t port_read(struct machine_test *t, uint32_t address)
+{
+	uint32_t value;
+
+	bus_write(t->ports, 0xcf8, &address, sizeof(address));
+	bus_read(t->ports, 0xcfc, &value, sizeof(value));
+	return value;
+}
+
+static void test_what_a_guest_finds(void **state _unused_)
+{
+	static struct machine_test t;
+	uint8_t byte = 0x06;
+
+	make(&t);
+	assert_int_equal(config_read(&t, SLOT_RNG, 0), VIRTIO_RNG);
+	assert_int_equal(config_read(&t, SLOT_HVC, 0), VIRTIO_CON);
+	assert_int_equal(config_read(&t, 5, 0), UINT32_MAX);
+	assert_int_equal(port_read(&t, 0x80000000U | SLOT_RNG << 11), VIRTIO_RNG);
+	assert_int_equal(port_read(&t, 0x80000000U), config_read(&t, 0, 0));
+	assert_string_equal(machine_devices_hvc(t.devices), "/dev/null");
+	/* _PRT's interrupt, for who does not read it. */
+	assert_int_equal(config_read(&t, SLOT_RNG, SPEC_LINE) & 0xff,
+			 acpi_pci_intx_gsi(SLOT_RNG, 0));
+	/* The reset register is amid the configuration ports. */
+	bus_write(t.ports, 0xcf9, &byte, 1);
+	assert_int_equal(t.resets, 1);
+	unmake(&t);
+}
+
+static void test_bars(void **state _unused_)
+{
+	static struct machine_test t;
+	uint32_t bar, other;
+	uint16_t value;
+
+	make(&t);
+	bar = config_read(&t, SLOT_HVC, SPEC_BAR0);
+	assert_in_range(bar, MMIO32_ADDR, MMIO32_END - 1);
+	bus_read(t.mmio, bar + 18, &value, sizeof(value)); /* num_queues */
+	assert_int_equal(value, 0xffff);
+	config_write(&t, SLOT_HVC, SPEC_COMMAND, 2);
+	bus_read(t.mmio, bar + 18, &value, sizeof(value));
+	assert_int_equal(value, 2);
+	assert_int_equal(kvm.bells, 2);
+	assert_in_range(kvm.bell_addr, bar, bar + 0xffff);
+	/* Elsewhere in the window; outside of it; over another's. */
+	other = bar + 0x1000000;
+	config_write(&t, SLOT_HVC, SPEC_BAR0, other);
+	bus_read(t.mmio, other + 18, &value, sizeof(value));
+	assert_int_equal(value, 2);
+	assert_in_range(kvm.bell_addr, other, other + 0xffff);
+	config_write(&t, SLOT_HVC, SPEC_BAR0, 0xfec00000);
+	bus_read(t.mmio, 0xfec00000 + 18, &value, sizeof(value));
+	assert_int_equal(value, 0xffff);
+	assert_int_equal(kvm.bells, 0);
+	config_write(&t, SLOT_RNG, SPEC_COMMAND, 2);
+	config_write(&t, SLOT_HVC, SPEC_BAR0, config_read(&t, SLOT_RNG, SPEC_BAR0));
+	assert_int_equal(kvm.bells, 1);
+	bus_read(t.mmio, config_read(&t, SLOT_RNG, SPEC_BAR0) + 18, &value, sizeof(value));
+	assert_int_equal(value, 1);
+	unmake(&t);
+}
+
+/* Slots that share a pin: it stays up as long as one pulls. */
+static void test_shared_pins(void **state _unused_)
+{
+	static struct machine_test t;
+	struct pci_attach a, b, c;
+	unsigned int gsi = acpi_pci_intx_gsi(1, 0);
+
+	make(&t);
+	a = machine_pci_attach(t.pci, 1);
+	b = machine_pci_attach(t.pci, 5);
+	c = machine_pci_attach(t.pci, 2);
+	irq_line_set(&a.intx, true);
+	assert_true(kvm.pin[gsi]);
+	irq_line_set(&b.intx, true);
+	irq_line_set(&c.intx, true);
+	assert_true(kvm.pin[acpi_pci_intx_gsi(2, 0)]);
+	irq_line_set(&a.intx, false);
+	assert_true(kvm.pin[gsi]);
+	assert_int_equal(kvm.pin_calls, 2);
+	irq_line_set(&b.intx, false);
+	assert_false(kvm.pin[gsi]);
+	irq_line_set(&c.intx, false);
+	unmake(&t);
+}
+
+static void test_without_devices(void **state _unused_)
+{
+	static struct machine_test t;
+	struct state_object objects[MACHINE_DEVICES_MAX];
+
+	make_with(&t, VM_MEMORY_MIN);
+	t.config.rng.on = false;
+	t.config.hvc.mode = CONSOLE_OFF;
+	assert_int_equal(make_devices(&t, NULL), 0);
+	assert_int_equal(machine_devices_objects(t.devices, objects), 0);
+	assert_null(machine_devices_hvc(t.devices));
+	assert_int_equal(config_read(&t, SLOT_RNG, 0), UINT32_MAX);
+	unmake(&t);
+}
+
+/* What cannot be made is named, and what was made before it is gone. */
+static void test_refused(void **state _unused_)
+{
+	static struct machine_test t;
+	struct error err = ERROR_INIT;
+
+	make_with(&t, VM_MEMORY_MIN);
+	snprintf(t.config.rng.source, sizeof(t.config.rng.source), "/dev/no-such-generator");
+	assert_int_equal(make_devices(&t, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "rng source /dev/no-such-generator: No such file"));
+	vm_config_init(&t.config);
+	t.config.hvc = (struct console_config){.mode = CONSOLE_SOCKET, .path = "/nowhere/hvc"};
+	assert_true(make_devices(&t, &err) < 0);
+	assert_non_null(strstr(err.message, "hvc: "));
+	assert_non_null(strstr(err.message, "/nowhere/hvc"));
+	assert_int_equal(config_read(&t, SLOT_RNG, 0), UINT32_MAX);
+	unmake(&t);
+}
+
+static uint32_t hotplug_read(struct machine_test *t, unsigned int offset)
+{
+	uint32_t value;
+
+	bus_read(t->ports, PORT_PCI_HOTPLUG + offset, &value, sizeof(value));
+	return value;
+}
+
+static void hotplug_write(struct machine_test *t, unsigned int offset, uint32_t value)
+{
+	bus_write(t->ports, PORT_PCI_HOTPLUG + offset, &value, sizeof(value));
+}
+
+/* As an OS does it: enables the event, is interrupted, reads and clears, and lets go. */
+static void test_unplug_and_plug(void **state _unused_)
+{
+	static struct machine_test t;
+	struct state_object objects[MACHINE_DEVICES_MAX];
+	struct error err = ERROR_INIT;
+	uint8_t event = 1U << ACPI_GPE_PCI_HOTPLUG, byte;
+
+	make(&t);
+	bus_write(t.ports, PORT_GPE0 + 8, &event, 1);
+	assert_int_equal(machine_devices_request_unplug(t.devices, "disk", &err), -ENOENT);
+	assert_non_null(strstr(err.message, "no device \"disk\""));
+	assert_int_equal(machine_devices_request_unplug(t.devices, "rng", &err), 0);
+	assert_true(kvm.pin[GSI_SCI]);
+	bus_write(t.ports, PORT_GPE0, &event, 1);
+	assert_false(kvm.pin[GSI_SCI]);
+	assert_int_equal(hotplug_read(&t, 4), 1U << SLOT_RNG);
+	hotplug_write(&t, 4, 1U << SLOT_RNG);
+	assert_int_equal(hotplug_read(&t, 4), 0);
+	/* Still there until it is let go of, then gone at once; the rest follows on the loop. */
+	assert_int_equal(config_read(&t, SLOT_RNG, 0), VIRTIO_RNG);
+	hotplug_write(&t, 8, 1U << SLOT_RNG | 1U << 7 | 1);
+	assert_int_equal(config_read(&t, SLOT_RNG, 0), UINT32_MAX);
+	assert_int_equal(config_read(&t, 0, 0) & 0xffff, 0x1b36);
+	assert_string_equal(t.gone, "");
+	assert_int_equal(loop_run_once(t.loop, 100), 0);
+	assert_string_equal(t.gone, "rng");
+	assert_int_equal(machine_devices_objects(t.devices, objects), 1);
+	/* And another one. */
+	t.config.rng = (struct rng_config){.on = true, .source = "/dev/no-such-generator"};
+	assert_int_equal(machine_devices_plug(t.devices, &t.config, &err), -ENOENT);
+	assert_int_equal(hotplug_read(&t, 0), 0);
+	snprintf(t.config.rng.source, sizeof(t.config.rng.source), "/dev/zero");
+	assert_int_equal(machine_devices_plug(t.devices, &t.config, &err), 0);
+	assert_true(kvm.pin[GSI_SCI]);
+	bus_read(t.ports, PORT_GPE0, &byte, 1);
+	assert_int_equal(byte, event);
+	assert_int_equal(hotplug_read(&t, 0), 1U << SLOT_RNG);
+	assert_int_equal(config_read(&t, SLOT_RNG, 0), VIRTIO_RNG);
+	assert_int_equal(config_read(&t, SLOT_RNG, SPEC_BAR0), 0); /* the OS places it */
+	assert_int_equal(machine_devices_objects(t.devices, objects), 2);
+	unmake(&t);
+}
+
+/* What a guest let go of just before it was stopped is not saved. */
+static void test_eject_before_a_freeze(void **state _unused_)
+{
+	static struct machine_test t;
+	struct state_object objects[MACHINE_DEVICES_MAX];
+
+	make(&t);
+	hotplug_write(&t, 8, 1U << SLOT_HVC);
+	machine_pci_settle(t.pci);
+	assert_string_equal(t.gone, "hvc");
+	assert_null(machine_devices_hvc(t.devices));
+	assert_int_equal(machine_devices_objects(t.devices, objects), 1);
+	unmake(&t);
+}
+
+static size_t objects_of(struct machine_test *t, struct state_object *objects)
+{
+	size_t count = machine_pci_objects(t->pci, objects);
+
+	return count + machine_devices_objects(t->devices, objects + count);
+}
+
+/* A guest's placement of the devices goes over, and what was saved fits into what was promised. */
+static void test_state(void **state _unused_)
+{
+	static struct machine_test from, to;
+	struct state_object objects[MACHINE_DEVICES_MAX + MACHINE_PCI_OBJECTS_MAX];
+	struct state_writer *w;
+	struct state_blob blob;
+	const void *data;
+	uint16_t value;
+	size_t size;
+
+	make(&from);
+	config_write(&from, SLOT_HVC, SPEC_BAR0, 0xd0000000);
+	config_write(&from, SLOT_HVC, SPEC_COMMAND, 6);
+	assert_int_equal(machine_devices_request_unplug(from.devices, "hvc", NULL), 0);
+	assert_int_equal(machine_devices_drain(from.devices, clock_monotonic_ns(), NULL), 0);
+	assert_int_equal(state_writer_new(1 << 20, &w, NULL), 0);
+	assert_int_equal(state_save_objects(objects, objects_of(&from, objects), w, NULL), 0);
+	assert_int_equal(state_writer_finish(w, &data, &size, NULL), 0);
+	assert_true(size < machine_devices_state_size_max(from.devices) + 2048);
+	assert_string_equal(objects[2].instance, "1e");
+	machine_devices_thaw(from.devices);
+
+	assert_int_equal(state_blob_open(data, size, &blob, NULL), 0);
+	unmake(&from);
+	make(&to);
+	assert_int_equal(state_load_objects(objects, objects_of(&to, objects), &blob, NULL,
+					    STATE_APPLY, NULL),
+			 0);
+	machine_devices_resumed(to.devices);
+	assert_int_equal(hotplug_read(&to, 4), 1U << SLOT_HVC);
+	bus_read(to.mmio, 0xd0000000 + 18, &value, sizeof(value));
+	assert_int_equal(value, 2);
+	assert_int_equal(kvm.bells, 2);
+	unmake(&to);
+	state_writer_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_a_guest_finds),
+		cmocka_unit_test(test_bars),
+		cmocka_unit_test(test_shared_pins),
+		cmocka_unit_test(test_without_devices),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_unplug_and_plug),
+		cmocka_unit_test(test_eject_before_a_freeze),
+		cmocka_unit_test(test_state),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The PCI devices that a configuration asks for, each in its slot. Their kinds are a table in
+ * machine_devices.c: one more is a function that makes it, and a row. Loop's thread.
+ */
+#ifndef HOLDFAST_VMM_MACHINE_DEVICES_H
+#define HOLDFAST_VMM_MACHINE_DEVICES_H
+
+#include "base/loop.h"
+#include "base/state.h"
+#include "vmm/config.h"
+#include "vmm/machine_pci.h"
+
+#define MACHINE_DEVICES_MAX (PCI_SLOTS_MAX - 1)
+
+struct machine_devices;
+
+/* config: borrowed for the call. The rest: borrowed for the life of the devices. */
+struct machine_devices_params {
+	const struct vm_config *config;
+	struct loop *loop;
+	struct machine_pci *pci;
+	struct machine_control *control;
+	/* A guest gave a device back and it is gone: *config has it no more. May be NULL. */
+	void (*gone)(void *opaque, const char *kind);
+	void *opaque;
+};
+
+int machine_devices_new(const struct machine_devices_params *params, struct machine_devices **ret,
+			struct error *err);
+void machine_devices_free(struct machine_devices *devices); /* NULL is fine */
+
+/*
+ * Plugs in what config has beyond what there is, into a machine that runs; borrowed for the call.
+ * On failure nothing was added.
+ */
+int machine_devices_plug(struct machine_devices *devices, const struct vm_config *config,
+			 struct error *err);
+/* Asks the guest for the device of that kind ("rng", "hvc"). -ENOENT: the VM has none. */
+int machine_devices_request_unplug(struct machine_devices *devices, const char *kind,
+				   struct error *err);
+/* Takes a kind out of a configuration. */
+void machine_devices_forget(struct vm_config *config, const char *kind);
+
+/* Returns how many. */
+size_t machine_devices_objects(struct machine_devices *devices,
+			       struct state_object objects[MACHINE_DEVICES_MAX]);
+/* Upper bound of what saving them writes, in bytes. */
+size_t machine_devices_state_size_max(struct machine_devices *devices);
+
+/*
+ * vCPUs are stopped: every device finishes what it has taken, until deadline_ns (CLOCK_MONOTONIC),
+ * and tells the guest. On failure all of them go on.
+ */
+int machine_devices_drain(struct machine_devices *devices, uint64_t deadline_ns, struct error *err);
+/* After a drain: they go on. Nothing for devices that were loaded. */
+void machine_devices_thaw(struct machine_devices *devices);
+/* After a load, before the vCPUs run: they go on from there. */
+void machine_devices_resumed(struct machine_devices *devices);
+
+/* Where the user finds the virtio console; NULL: the VM has none. Borrowed. */
+const char *machine_devices_hvc(const struct machine_devices *devices);
+
+#endif

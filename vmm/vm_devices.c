@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Devices that come and go while the guest runs. */
+#include "base/log.h"
+#include "base/util.h"
+#include "vmm/config_priv.h"
+#include "vmm/vm_priv.h"
+
+/* What is prepared is a file as large as the machine's state was then. */
+static int need_quiet(const struct vm *vm, struct error *err)
+{
+	enum update_phase phase = update_phase(vm->update);
+
+	if (vm->parts.machine && phase == UPDATE_RUNNING && !update_is_busy(vm->update))
+		return 0;
+	return error_set(err, -EBUSY, "cannot plug devices in phase %s, only in running",
+			 update_phase_name(phase));
+}
+
+static void check_key(const struct vm_config *config, const char *key, struct problems *problems)
+{
+	int has = vm_config_has_device(config, key);
+
+	if (has < 0)
+		problem_add(problems, "%s: is no device that can be plugged in", key);
+	else if (has)
+		problem_add(problems, "%s: the VM has one already", key);
+}
+
+/* The configuration with these devices. */
+static int read_devices(json_t *devices, struct vm_config *config, struct error *err)
+{
+	struct problems problems = {0};
+	const char *key;
+	json_t *value;
+
+	if (json_object_size(devices) == 0)
+		problem_add(&problems, "no device was given");
+	json_object_foreach(devices, key, value)
+	{
+		check_key(config, key, &problems);
+	}
+	if (problems.count == 0) {
+		config_read(devices, config, &problems);
+		config_make_absolute(config, &problems);
+	}
+	if (problems.count == 0) {
+		json_object_foreach(devices, key, value)
+		{
+			if (!vm_config_has_device(config, key))
+				problem_add(&problems, "%s: off cannot be plugged in", key);
+		}
+	}
+	if (problems.count == 0)
+		config_check_devices(config, &problems);
+	return problems_result(&problems, err);
+}
+
+int vm_add_devices(struct vm *vm, json_t *devices, struct error *err)
+{
+	struct vm_config config;
+	int r = need_quiet(vm, err);
+
+	if (r < 0)
+		return r;
+	config = *machine_config(vm->parts.machine);
+	r = read_devices(devices, &config, err);
+	if (r == 0)
+		r = machine_plug(vm->parts.machine, &config, err);
+	if (r < 0)
+		return r;
+	vm_parts_learn(&vm->parts);
+	if (machine_hvc(vm->parts.machine))
+		log_info("hvc: %s", machine_hvc(vm->parts.machine));
+	return 0;
+}
+
+int vm_remove_device(struct vm *vm, const char *device, struct error *err)
+{
+	int r = need_quiet(vm, err);
+
+	return r < 0 ? r : machine_request_unplug(vm->parts.machine, device, err);
+}
