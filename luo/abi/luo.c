@@ -130,7 +130,7 @@ static int parse_root(struct abi_reader *r, const uint8_t *page, uint64_t size, 
 		code = abi_tree_compatible(page, 0, compatible, sizeof(compatible), err);
 	if (code == 0)
 		code = find_version(compatible, true, root, err);
-	if (code < 0)
+	if (code != 0)
 		return code;
 	return root->version->root == ABI_ROOT_TREE ? read_tree(page, root, err)
 						    : read_header(r, page, root, err);
@@ -166,7 +166,7 @@ int abi_read_luo_blob(struct abi_reader *r, uint64_t pa, uint64_t size,
 
 	if (code == 0)
 		code = parse_root(r, page, size, &root, err);
-	if (code < 0) {
+	if (code != 0) {
 		error_prefix(err, "entry \"" KHO_ENTRY_LUO "\", ");
 		return code;
 	}

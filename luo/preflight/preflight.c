@@ -18,8 +18,8 @@ static void done(struct preflight *p)
 static char *reuse_cmdline(const char *running)
 {
 	static const char *const boot_loader[] = {"BOOT_IMAGE=", "initrd="};
-	char *copy = strdup(running), *out = calloc(1, strlen(running) + 1), *rest = copy, *word;
-	bool first = true;
+	size_t size = strlen(running) + 1, used = 0;
+	char *copy = strdup(running), *out = calloc(1, size), *rest = copy, *word;
 
 	if (!copy || !out) {
 		free(copy);
@@ -33,10 +33,8 @@ static char *reuse_cmdline(const char *running)
 			skip |= strncmp(word, boot_loader[i], strlen(boot_loader[i])) == 0;
 		if (skip)
 			continue;
-		if (!first)
-			strcat(out, " ");
-		strcat(out, word);
-		first = false;
+		used += (size_t)snprintf(out + used, size - used, "%s%s", used > 0 ? " " : "",
+					 word);
 	}
 	free(copy);
 	return out;

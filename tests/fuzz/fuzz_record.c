@@ -10,6 +10,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "base/devicetree.h"
 #include "base/util.h"
 #include "vmm/update/record.h"
 
@@ -64,11 +65,12 @@ static void load(const void *bytes, size_t size)
 static void whole_blob(const uint8_t *data, size_t size)
 {
 	void *copy = malloc(size);
+	struct error err = ERROR_INIT;
 
 	if (!copy)
 		return;
 	memcpy(copy, data, size);
-	if (size >= sizeof(struct fdt_header) && fdt_check_full(copy, size) == 0 &&
+	if (devicetree_check(copy, size, &err) == 0 &&
 	    fdt_setprop_inplace_u32(copy, 0, "checksum", 0) == 0)
 		fdt_setprop_inplace_u32(copy, 0, "checksum",
 					(uint32_t)crc32_z(0, copy, fdt_totalsize(copy)));
