@@ -111,6 +111,7 @@ void blk_test_image(struct blk_test *t)
 
 	memset(t, 0, sizeof(*t));
 	virtio_blk_config_init(&t->config);
+	t->ring_size = 64;
 	snprintf(t->folder, sizeof(t->folder), "/tmp/holdfast-blk-XXXXXX");
 	assert_non_null(mkdtemp(t->folder));
 	snprintf(t->config.path, sizeof(t->config.path), "%s/image", t->folder);
@@ -144,7 +145,7 @@ void blk_test_drive(struct blk_test *t, uint64_t features)
 {
 	driver_open(&t->d, &t->machine, virtio_pci_function(t->v), BASE);
 	assert_int_equal(pci_config_read(t->d.pci, 2, 2), 0x1040 + SPEC_BLK_ID);
-	driver_start(&t->d, features & driver_offered(&t->d), t->config.num_queues, 64);
+	driver_start(&t->d, features & driver_offered(&t->d), t->config.num_queues, t->ring_size);
 	t->indirect = features & SPEC_F_INDIRECT;
 	loop_settle(t->loop);
 }

@@ -72,6 +72,7 @@ struct blk_test {
 	struct virtio_driver d;
 	uint64_t data, headers, statuses; /* guest addresses */
 	unsigned int next;		  /* request slot */
+	uint16_t ring_size;		  /* that the driver chooses */
 	bool indirect;
 };
 

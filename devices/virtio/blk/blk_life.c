@@ -36,6 +36,11 @@ void blk_reset(void *dev, int queue)
 {
 	struct virtio_blk *blk = dev;
 
+	/* Nothing more is taken while the host finishes what it has. */
+	if (queue < 0)
+		blk->frozen = true;
+	else
+		blk->queues[queue].stalled = false;
 	blk_abandon(blk, queue);
 	for (unsigned int i = 0; i < blk->config.num_queues; i++) {
 		if (queue < 0 || queue == (int)i)

@@ -67,6 +67,7 @@ static int open_fd(struct blk_image *image, struct error *err)
 		return error_sys(err, -errno, "disk %s", image->path);
 	image->block_device = S_ISBLK(st.st_mode);
 	image->dev = st.st_dev;
+	image->device = image->block_device ? st.st_rdev : 0;
 	image->ino = st.st_ino;
 	return check_kind(image->path, &st, err);
 }
@@ -148,7 +149,9 @@ int blk_image_check_reopen(const struct blk_image *image, bool across_kexec, str
 				 "disk %s: the guest's image could not be opened again after an "
 				 "update: it was removed or renamed; put it back",
 				 image->path);
-	if (st.st_ino != image->ino || st.st_dev != image->dev)
+	/* A node for a block device may be made anew. */
+	if (image->block_device ? !S_ISBLK(st.st_mode) || st.st_rdev != image->device
+				: st.st_ino != image->ino || st.st_dev != image->dev)
 		return error_set(err, -ESTALE,
 				 "disk %s: leads to another image than the one that the guest "
 				 "uses, which could not be found after an update; put it back",

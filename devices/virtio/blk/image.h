@@ -41,7 +41,8 @@ struct blk_image {
 	uint32_t memory_align, offset_align;
 	uint32_t logical_block; /* block devices: of BLKDISCARD and BLKZEROOUT; files: 1 */
 	struct blk_limits limits;
-	dev_t dev; /* of the opened object, as fstat() tells them */
+	dev_t dev, device; /* of the opened object, as fstat() tells them; device: what a block
+			      device stands for */
 	ino_t ino;
 	char identity[BLK_IDENTITY_MAX]; /* see blk_image_identify() */
 };
