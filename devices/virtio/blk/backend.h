@@ -35,6 +35,8 @@ struct blk_backend_ops {
 	 * not begin before commit(). io is the backend's until it is done. */
 	void (*submit)(struct blk_backend *b, struct blk_io *io);
 	void (*commit)(struct blk_backend *b);
+	/* Tells what is over already where that costs no system call. May be NULL. */
+	void (*peek)(struct blk_backend *b);
 	/* Tells what is over, after waiting for one end at most until deadline_ns (CLOCK_MONOTONIC;
 	 * 0: not at all, UINT64_MAX: for ever). Also while stopped. */
 	void (*wait)(struct blk_backend *b, uint64_t deadline_ns);

@@ -45,23 +45,41 @@ static void reap_ring(struct uring *u)
 	} while (n == REAP_MAX);
 }
 
-static void deliver(struct uring *u)
+static void reap_pool(struct uring *u)
 {
 	struct blk_io *io = blk_pool_reap(u->pool);
 
-	reap_ring(u);
 	while (io) {
 		struct blk_io *next = io->next;
 
 		u->b.client.done(u->b.client.opaque, io);
 		io = next;
 	}
+}
+
+static void on_ring(void *opaque, uint32_t events _unused_)
+{
+	struct uring *u = opaque;
+
+	reap_ring(u);
 	u->b.client.batch_done(u->b.client.opaque);
 }
 
-static void on_over(void *opaque, uint32_t events _unused_)
+static void on_pool(void *opaque, uint32_t events _unused_)
 {
-	deliver(opaque);
+	struct uring *u = opaque;
+
+	reap_pool(u);
+	u->b.client.batch_done(u->b.client.opaque);
+}
+
+/* Reads from the page cache are over when io_uring_enter(2) returns. */
+static void uring_peek(struct blk_backend *b)
+{
+	struct uring *u = (struct uring *)b;
+
+	if (io_uring_cq_ready(&u->ring))
+		on_ring(u, 0);
 }
 
 static void send_to_kernel(struct uring *u);
@@ -86,9 +104,9 @@ static int uring_start(struct blk_backend *b, struct loop *loop, struct error *e
 	int r = 0;
 
 	if (!u->ring_source)
-		r = loop_add_fd(loop, u->ring.ring_fd, EPOLLIN, on_over, u, &u->ring_source, err);
+		r = loop_add_fd(loop, u->ring.ring_fd, EPOLLIN, on_ring, u, &u->ring_source, err);
 	if (r == 0 && !u->pool_source)
-		r = loop_add_fd(loop, blk_pool_fd(u->pool), EPOLLIN, on_over, u, &u->pool_source,
+		r = loop_add_fd(loop, blk_pool_fd(u->pool), EPOLLIN, on_pool, u, &u->pool_source,
 				err);
 	if (r == 0 && !u->retry)
 		r = loop_timer_new(loop, on_retry, u, &u->retry, err);
@@ -192,7 +210,9 @@ static void uring_wait(struct blk_backend *b, uint64_t deadline_ns)
 	if (u->unsent)
 		deadline_ns = MIN_OF(deadline_ns, clock_monotonic_ns() + RETRY_AFTER);
 	blk_poll(fds, ARRAY_SIZE(fds), deadline_ns);
-	deliver(u);
+	reap_ring(u);
+	reap_pool(u);
+	u->b.client.batch_done(u->b.client.opaque);
 }
 
 static void uring_free(struct blk_backend *b)
@@ -211,6 +231,7 @@ static const struct blk_backend_ops uring_ops = {
 	.stop = uring_stop,
 	.submit = uring_submit,
 	.commit = uring_commit,
+	.peek = uring_peek,
 	.wait = uring_wait,
 	.free = uring_free,
 };

@@ -86,8 +86,8 @@ struct virtio_blk {
 	struct blk_waiting_list waiting;       /* for an exclusive one, or to be one */
 	unsigned int running;
 	struct blk_request *exclusive;
-	bool frozen; /* drained, and neither thawed nor resumed */
-	bool started;
+	bool frozen;  /* drained, and neither thawed nor resumed */
+	bool peeking; /* in the backend's peek() */
 
 	struct rate_limiter limiter;
 	struct loop_timer *limiter_timer; /* while started */

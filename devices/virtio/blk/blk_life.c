@@ -7,7 +7,6 @@ static void stop(struct virtio_blk *blk)
 {
 	blk->backend->ops->stop(blk->backend);
 	loop_timer_free(STEAL_PTR(blk->limiter_timer));
-	blk->started = false;
 }
 
 static int start(struct virtio_blk *blk, struct error *err)
@@ -17,7 +16,6 @@ static int start(struct virtio_blk *blk, struct error *err)
 
 	if (r == 0 && !blk->limiter_timer)
 		r = loop_timer_new(loop, blk_limiter_expired, blk, &blk->limiter_timer, err);
-	blk->started = r == 0;
 	if (r < 0)
 		stop(blk);
 	return r;

@@ -77,6 +77,20 @@ static void ring_again(struct virtio_blk *blk, unsigned int queue)
 		return;
 }
 
+/* Ends that are there at once need no further turn of the loop. */
+static void send_to_host(struct virtio_blk *blk)
+{
+	const struct blk_backend_ops *ops = blk->backend->ops;
+
+	ops->commit(blk->backend);
+	if (!ops->peek || blk->peeking)
+		return;
+	/* Telling ends serves other queues, which must not lead here again and again. */
+	blk->peeking = true;
+	ops->peek(blk->backend);
+	blk->peeking = false;
+}
+
 void blk_serve(struct virtio_blk *blk, unsigned int queue)
 {
 	struct virtqueue *vq = virtio_queue(blk->v, queue);
@@ -94,14 +108,14 @@ void blk_serve(struct virtio_blk *blk, unsigned int queue)
 		       (r = take(blk, queue, &err)) > 0) {
 		}
 	} while (room && r == 0 && !blk->queues[queue].stalled && virtqueue_enable_doorbell(vq));
-	blk->backend->ops->commit(blk->backend);
-	blk_notify(blk);
 	if (r < 0)
 		virtio_needs_reset(blk->v, &err);
 	else if (!room)
 		blk->queues[queue].stalled = true;
 	else if (taken > TAKEN_MAX)
 		ring_again(blk, queue);
+	send_to_host(blk);
+	blk_notify(blk);
 }
 
 void blk_notify(struct virtio_blk *blk)
