@@ -305,8 +305,7 @@ static bool any_left(const struct virtio_blk *blk, int queue)
 {
 	const struct blk_request *q;
 
-	TAILQ_FOREACH(q, &blk->in_flight, in_flight)
-	{
+	for (q = TAILQ_FIRST(&blk->in_flight); q; q = TAILQ_NEXT(q, in_flight)) {
 		if (concerns(q, queue))
 			return true;
 	}

@@ -65,8 +65,8 @@ int blk_save(const void *dev, struct state_writer *w, struct error *err _unused_
 	}
 	rate_limiter_save(&blk->limiter, w);
 	state_put_u32(w, "requests", blk->in_flight_count);
-	TAILQ_FOREACH(q, &blk->in_flight, in_flight)
-	save_request(q, index++, w);
+	for (q = TAILQ_FIRST(&blk->in_flight); q; q = TAILQ_NEXT(q, in_flight))
+		save_request(q, index++, w);
 	return 0;
 }
 
@@ -129,8 +129,7 @@ static bool is_twice(const struct blk_request_list *list, const struct blk_reque
 {
 	const struct blk_request *other;
 
-	TAILQ_FOREACH(other, list, in_flight)
-	{
+	for (other = TAILQ_FIRST(list); other; other = TAILQ_NEXT(other, in_flight)) {
 		if (other->queue == q->queue && other->chain->id == q->chain->id)
 			return true;
 	}
@@ -185,8 +184,8 @@ static void check_counts(struct virtio_blk *blk, const struct image *image, stru
 	unsigned int counts[BLK_QUEUES_MAX] = {0};
 	const struct blk_request *q;
 
-	TAILQ_FOREACH(q, &image->requests, in_flight)
-	counts[q->queue]++;
+	for (q = TAILQ_FIRST(&image->requests); q; q = TAILQ_NEXT(q, in_flight))
+		counts[q->queue]++;
 	for (unsigned int i = 0; i < blk->config.num_queues; i++) {
 		unsigned int wanted = virtqueue_loaded_in_flight(virtio_queue(blk->v, i));
 
