@@ -29,7 +29,7 @@ def run(host):
             vm = doc["vms"][0]
             results.setdefault(size, []).append({"blackout": vm["blackout-ms"], "floor": kexec(floor), **phases(vm)})
             guest.tell("poweroff")
-            host.until(f"! luoctl list | grep -q {guest.id}", 60, f"guest {guest.id} is gone")
+            updates.wait_stopped(host, guest)
         host.report.say(f"round {number} of {ROUNDS} is done")
     tell(host, results)
 

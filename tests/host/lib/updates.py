@@ -43,6 +43,11 @@ def wait_finished(host, when):
         host.fail(f"{when}: {said.strip()}: {host.sh('luoctl timeline', check=False).strip()}")
 
 
+def wait_stopped(host, guest):
+    """Until luod knows that the guest has switched itself off."""
+    host.until(f"luoctl list | grep -q '{guest.id} .*stopped'", 60, f"luod lists guest {guest.id} as stopped")
+
+
 def timeline(host):
     for line in host.sh("luoctl timeline").splitlines():
         host.report.say(f"| {line}")
