@@ -281,6 +281,20 @@ static void test_refusals(void **state _unused_)
 		"fake call"));
 }
 
+/* Else luod could not make the next one of that name. */
+static void test_refused_session_is_given_up(void **state _unused_)
+{
+	new_vm(false);
+	accept_hello("running");
+	fake.fails = FAKE_CAN_PRESERVE;
+	ask(AGENT_PREPARE, fake_pass_session(SESSION, false));
+	expect_answer(false, "running");
+	assert_false(fake_session_open(SESSION));
+	fake.fails = FAKE_NONE;
+	ask(AGENT_PREPARE, fake_pass_session(SESSION, false));
+	expect_answer(true, "prepared");
+}
+
 /* Two requests at once are done one after the other. */
 static void test_requests_wait_in_the_socket(void **state _unused_)
 {
@@ -356,6 +370,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_whole_update, start, stop),
 		cmocka_unit_test_setup_teardown(test_failed_resume_is_kept_by_luod, start, stop),
 		cmocka_unit_test_setup_teardown(test_refusals, start, stop),
+		cmocka_unit_test_setup_teardown(test_refused_session_is_given_up, start, stop),
 		cmocka_unit_test_setup_teardown(test_requests_wait_in_the_socket, start, stop),
 		cmocka_unit_test_setup_teardown(test_luod_restarts, start, stop),
 		cmocka_unit_test_setup_teardown(test_luod_comes_late, start, stop),

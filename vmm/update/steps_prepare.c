@@ -11,7 +11,14 @@
 #define MADV_POPULATE_WRITE 23 /* linux/mman.h since 5.14 */
 #endif
 
-/* Every reason is told, not only the first. */
+static void close_session(struct steps *s)
+{
+	source_close(s->source);
+	s->preserved = false;
+}
+
+/* Every reason is told, not only the first. A session that the agent passed is given up: one of
+ * that name could not be made again while this process has it. */
 int step_preflight(void *opaque, struct error *err)
 {
 	struct steps *s = opaque;
@@ -28,10 +35,11 @@ int step_preflight(void *opaque, struct error *err)
 	    TOKEN_RAM_LAST - TOKEN_RAM_FIRST + 1)
 		problem_add(&problems, "guest RAM has more regions than there are tokens");
 	timeline_end(s->timeline, TIMELINE_PREFLIGHT);
-	if (problems.count > 0)
-		return error_set(err, -EOPNOTSUPP, "VM %s cannot be preserved: %s",
-				 s->parts->config.id, problems.text);
-	return 0;
+	if (problems.count == 0)
+		return 0;
+	close_session(s);
+	return error_set(err, -EOPNOTSUPP, "VM %s cannot be preserved: %s", s->parts->config.id,
+			 problems.text);
 }
 
 int step_open(void *opaque, struct error *err)
@@ -39,12 +47,6 @@ int step_open(void *opaque, struct error *err)
 	struct steps *s = opaque;
 
 	return source_open(s->source, err);
-}
-
-static void close_session(struct steps *s)
-{
-	source_close(s->source);
-	s->preserved = false;
 }
 
 void undo_open(void *opaque)
