@@ -55,6 +55,7 @@ static json_t *option_value(const struct cli_option *o, const char *text, struct
 			problem_add(p, "--%s: must be true or false, not \"%s\"", o->name, text);
 		return value;
 	case OPTION_SIZE:
+	case OPTION_LIST:
 	case OPTION_TEXT:
 	default:
 		value = json_string(text);
@@ -64,11 +65,28 @@ static json_t *option_value(const struct cli_option *o, const char *text, struct
 	}
 }
 
+/* One more value of an option that can be given several times. */
+static void append(struct arguments *a, json_t *group, const struct cli_option *o, const char *text)
+{
+	json_t *list = json_object_get(group, o->name);
+	json_t *value = option_value(o, text, &a->problems);
+
+	if (!list) {
+		list = json_array();
+		json_object_set_new(group, o->name, list);
+	}
+	json_array_append_new(list, value ? value : json_null());
+}
+
 static void store(struct arguments *a, const struct cli_option *o, const char *text)
 {
 	json_t *group = o->group == OPTION_GROUP_VM ? a->vm : a->process;
 	json_t *value;
 
+	if (o->kind == OPTION_LIST) {
+		append(a, group, o, text);
+		return;
+	}
 	if (json_object_get(group, o->name)) {
 		problem_add(&a->problems, "--%s: given twice", o->name);
 		return;
@@ -108,6 +126,8 @@ static void read_option(struct arguments *a, const char *arg)
 		value = a->argv[a->next++];
 	}
 	store(a, o, value);
+	while (o->kind == OPTION_LIST && next_is_value(a))
+		store(a, o, a->argv[a->next++]);
 }
 
 static void read_arguments(struct arguments *a)

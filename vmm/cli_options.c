@@ -22,6 +22,8 @@ const struct cli_option cli_options[] = {
 	 "a virtio console: stdio, pty, file=PATH, socket=PATH or off (default off)"},
 	{"rng", OPTION_TEXT, VM, false, "src=FILE|off",
 	 "what the guest's entropy device reads (default src=/dev/urandom)"},
+	{"disk", OPTION_LIST, VM, false, "path=FILE[,KEY=VALUE...]",
+	 "a disk: a raw image or a block device; can be given several times"},
 	{"api-socket", OPTION_TEXT, VM, true, "PATH", "serve the HTTP API on this UNIX socket"},
 	{"agent", OPTION_TEXT, VM, true, "PATH", "luod's socket: luod drives this VM's updates"},
 	{"preserve-on-update", OPTION_FLAG, VM, false, NULL,

@@ -9,6 +9,7 @@ enum option_kind {
 	OPTION_TEXT,
 	OPTION_NUMBER,
 	OPTION_SIZE,
+	OPTION_LIST, /* text; several values, and several times */
 	OPTION_FLAG, /* --name, --name=true or --name=false */
 };
 

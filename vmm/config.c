@@ -19,15 +19,6 @@ void vm_config_init(struct vm_config *config)
 	};
 }
 
-int vm_config_has_device(const struct vm_config *config, const char *key)
-{
-	if (strcmp(key, "rng") == 0)
-		return config->rng.on;
-	if (strcmp(key, "hvc") == 0)
-		return config->hvc.mode != CONSOLE_OFF;
-	return -ENOENT;
-}
-
 static void check_input_file(struct problems *p, const char *key, const char *path)
 {
 	struct stat st;
@@ -113,6 +104,7 @@ void config_check_devices(const struct vm_config *config, struct problems *p)
 		problem_add(p, "console and hvc: both are stdio, which can serve one of them: "
 			       "--console has it unless it says otherwise");
 	check_rng(p, &config->rng);
+	config_check_disks(config, p);
 	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
 		for (unsigned int j = i + 1; j < ARRAY_SIZE(paths); j++)
 			check_distinct(p, paths[i].key, paths[i].path, paths[j].key, paths[j].path);

@@ -110,6 +110,16 @@ static void read_rng(struct json_reader *r, struct rng_config *rng)
 	}
 }
 
+static void read_disks(struct json_reader *r, struct vm_config *config)
+{
+	json_t *array = json_get_array(r, "disk");
+
+	if (!array)
+		return;
+	config->disk_count = 0;
+	config_add_disks(array, config, r->problems);
+}
+
 void config_read(json_t *json, struct vm_config *config, struct problems *problems)
 {
 	struct json_reader r;
@@ -124,6 +134,7 @@ void config_read(json_t *json, struct vm_config *config, struct problems *proble
 	read_console(&r, "console", &config->console);
 	read_console(&r, "hvc", &config->hvc);
 	read_rng(&r, &config->rng);
+	read_disks(&r, config);
 	read_text(&r, "api-socket", config->api_socket, sizeof(config->api_socket));
 	read_text(&r, "agent", config->agent, sizeof(config->agent));
 	config->preserve_on_update =
@@ -160,13 +171,13 @@ static json_t *rng_to_json(const struct rng_config *rng)
 
 json_t *vm_config_to_json(const struct vm_config *config)
 {
-	return json_pack("{ss ss ss ss si sI so so so ss ss sb}", "id", config->id, "kernel",
+	return json_pack("{ss ss ss ss si sI so so so so ss ss sb}", "id", config->id, "kernel",
 			 config->kernel, "initramfs", config->initramfs, "cmdline", config->cmdline,
 			 "cpus", (int)config->cpus, "memory", (json_int_t)config->memory, "console",
 			 console_to_json(&config->console), "hvc", console_to_json(&config->hvc),
-			 "rng", rng_to_json(&config->rng), "api-socket", config->api_socket,
-			 "agent", config->agent, "preserve-on-update",
-			 (int)config->preserve_on_update);
+			 "rng", rng_to_json(&config->rng), "disk", config_disks_to_json(config),
+			 "api-socket", config->api_socket, "agent", config->agent,
+			 "preserve-on-update", (int)config->preserve_on_update);
 }
 
 static void make_absolute(const char *key, char path[PATH_MAX], struct problems *problems)
@@ -194,6 +205,8 @@ void config_make_absolute(struct vm_config *config, struct problems *problems)
 	make_absolute("console", config->console.path, problems);
 	make_absolute("hvc", config->hvc.path, problems);
 	make_absolute("rng", config->rng.source, problems);
+	for (unsigned int i = 0; i < config->disk_count; i++)
+		make_absolute(config->disks[i].id, config->disks[i].path, problems);
 	make_absolute("api-socket", config->api_socket, problems);
 	make_absolute("agent", config->agent, problems);
 }

@@ -12,6 +12,13 @@
 /* vm_config_from_json() into a collection. Values that are wrong leave the field as it was. */
 void config_read(json_t *json, struct vm_config *config, struct problems *problems);
 
+/* Adds the disks of the array "disk" to those that config has, and gives each its id and slot. */
+void config_add_disks(json_t *array, struct vm_config *config, struct problems *problems);
+/* What they need on this host, and what two of them cannot both have. */
+void config_check_disks(const struct vm_config *config, struct problems *problems);
+/* New reference; NULL: out of memory. */
+json_t *config_disks_to_json(const struct vm_config *config);
+
 /*
  * vm_config_validate() into a collection. given: the document that was read, or NULL; a key that
  * is in it is not reported as missing.

@@ -82,12 +82,12 @@ static int make_vcpus(struct machine *m, struct error *err)
 	return r;
 }
 
-static void on_device_gone(void *opaque, const char *kind)
+static void on_device_gone(void *opaque, const char *name)
 {
 	struct machine *m = opaque;
 
-	machine_devices_forget(&m->config, kind);
-	log_info("%s: the guest has given the device back", kind);
+	vm_config_forget_device(&m->config, name);
+	log_info("%s: the guest has given the device back", name);
 }
 
 static int make_devices(struct machine *m, struct error *err)
@@ -196,14 +196,23 @@ int machine_plug(struct machine *m, const struct vm_config *config, struct error
 
 	if (r < 0)
 		return r;
-	m->config.rng = config->rng;
-	m->config.hvc = config->hvc;
+	vm_config_copy_devices(&m->config, config);
 	return 0;
 }
 
 int machine_request_unplug(struct machine *m, const char *device, struct error *err)
 {
 	return machine_devices_request_unplug(m->devices, device, err);
+}
+
+int machine_resize_disk(struct machine *m, const char *id, uint64_t size, struct error *err)
+{
+	return machine_devices_resize_disk(m->devices, id, size, err);
+}
+
+json_t *machine_counters(const struct machine *m)
+{
+	return machine_devices_counters(m->devices);
 }
 
 void machine_power_button(struct machine *m)

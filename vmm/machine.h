@@ -60,8 +60,9 @@ int machine_save(struct machine *machine, struct state_writer *w, struct error *
 /* Upper bound of what machine_save() writes, known before anything is paused. Bytes. */
 size_t machine_state_size_max(const struct machine *machine);
 
-/* Refuses what cannot be preserved (nested virtualisation in use, ...): for preflight, the guest
- * runs. */
+/* Refuses what cannot be preserved (nested virtualisation in use, an image that is not where it
+ * was,
+ * ...), all of it in one message: for preflight, the guest runs. */
 int machine_can_preserve(struct machine *machine, struct error *err);
 
 /* Starts or continues all vCPUs. Threads are made at the first call. */
@@ -98,9 +99,14 @@ int machine_resumed(struct machine *machine, struct error *err);
  * changed.
  */
 int machine_plug(struct machine *machine, const struct vm_config *config, struct error *err);
-/* Asks the guest to give a device ("rng", "hvc") back. When it has done so, which may be never,
- * machine_config() is without it. -ENOENT: there is none. */
+/* Asks the guest to give a device ("rng", "hvc", the id of a disk) back. When it has done so, which
+ * may be never, machine_config() is without it. -ENOENT: there is none. */
 int machine_request_unplug(struct machine *machine, const char *device, struct error *err);
+
+/* As virtio_blk_resize(); may wait for the disk's thread. -ENOENT: no disk has that id. */
+int machine_resize_disk(struct machine *machine, const char *id, uint64_t size, struct error *err);
+/* What the devices have done, by their names. New reference. */
+json_t *machine_counters(const struct machine *machine);
 
 /* Presses the ACPI power button. */
 void machine_power_button(struct machine *machine);

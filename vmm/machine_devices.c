@@ -6,6 +6,7 @@
 
 #include "base/loop_thread.h"
 #include "base/util.h"
+#include "devices/virtio/blk/blk.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/rng.h"
 #include "vmm/console.h"
@@ -15,7 +16,9 @@ struct device {
 	struct virtio_pci *v;	    /* owned */
 	struct loop_thread *thread; /* owned; NULL: the main loop */
 	unsigned int slot;
-	unsigned int kind; /* index in the table */
+	char name[VM_DEVICE_NAME_MAX];
+	struct virtio_blk *disk; /* borrowed; NULL: it is none */
+	bool fresh;		 /* of the call that is under way: taken back if it fails */
 };
 
 struct machine_devices {
@@ -30,6 +33,7 @@ struct made {
 	const struct virtio_device_ops *ops;
 	void *dev;
 	struct loop_thread *thread; /* taken; NULL: the device lives on the main loop */
+	struct virtio_blk *disk;    /* dev, if it is one */
 };
 
 static unsigned int rng_count(const struct vm_config *config)
@@ -47,11 +51,6 @@ static int rng_make(struct machine_devices *d, unsigned int index _unused_, stru
 		return r;
 	*ret = (struct made){.ops = &virtio_rng_ops, .dev = rng};
 	return 0;
-}
-
-static void rng_forget(struct vm_config *config)
-{
-	config->rng = (struct rng_config){0};
 }
 
 static unsigned int hvc_count(const struct vm_config *config)
@@ -76,27 +75,48 @@ static int hvc_make(struct machine_devices *d, unsigned int index _unused_, stru
 	return 0;
 }
 
-static void hvc_forget(struct vm_config *config)
+static unsigned int disk_count(const struct vm_config *config)
 {
-	config->hvc = (struct console_config){.mode = CONSOLE_OFF};
+	return config->disk_count;
+}
+
+static int disk_make(struct machine_devices *d, unsigned int index, struct made *ret,
+		     struct error *err)
+{
+	const struct virtio_blk_config *config = &d->params.config->disks[index];
+	struct loop_thread *thread;
+	struct virtio_blk *blk;
+	char name[16];
+	int r;
+
+	snprintf(name, sizeof(name), "disk:%.10s", config->id);
+	r = loop_thread_new(name, &thread, err);
+	if (r < 0)
+		return r;
+	r = virtio_blk_new(config, &blk, err);
+	if (r < 0) {
+		loop_thread_free(thread);
+		return r;
+	}
+	*ret = (struct made){.ops = &virtio_blk_ops, .dev = blk, .thread = thread, .disk = blk};
+	return 0;
 }
 
 /*
  * Slots are part of the machine's layout: a guest names its devices by them, and a state its nodes.
- * Those of which there is one at most have fixed ones at the upper end; a kind of which there are
- * several begins at its first and goes up.
+ * Those of which there is one at most have fixed ones at the upper end; disks have theirs in the
+ * configuration.
  */
 static const struct {
-	const char *name; /* key of the configuration */
-	unsigned int first_slot;
+	const char *name;  /* key of the configuration */
+	unsigned int slot; /* 0: each has its own */
 	unsigned int (*count)(const struct vm_config *config);
 	int (*make)(struct machine_devices *d, unsigned int index, struct made *ret,
 		    struct error *err);
-	/* Its device was given back: the configuration is to have it no more. */
-	void (*forget)(struct vm_config *config);
 } kinds[] = {
-	{"rng", 30, rng_count, rng_make, rng_forget},
-	{"hvc", 31, hvc_count, hvc_make, hvc_forget},
+	{"disk", 0, disk_count, disk_make},
+	{"rng", 30, rng_count, rng_make},
+	{"hvc", 31, hvc_count, hvc_make},
 };
 
 static void free_device(struct machine_devices *d, const struct device *device)
@@ -106,119 +126,187 @@ static void free_device(struct machine_devices *d, const struct device *device)
 	loop_thread_free(device->thread);
 }
 
+/* In the order of slots, whichever way they came. */
+static void insert(struct machine_devices *d, const struct device *device)
+{
+	unsigned int i = d->count++;
+
+	for (; i > 0 && d->all[i - 1].slot > device->slot; i--)
+		d->all[i] = d->all[i - 1];
+	d->all[i] = *device;
+}
+
 /* Takes what was made, even on failure. plug: into a machine that runs. */
-static int add(struct machine_devices *d, unsigned int kind, unsigned int slot, bool plug,
+static int add(struct machine_devices *d, const char *name, unsigned int slot, bool plug,
 	       const struct made *made, struct error *err)
 {
 	struct loop *loop = made->thread ? loop_thread_loop(made->thread) : d->params.loop;
 	const struct pci_attach attach = machine_pci_attach(d->params.pci, slot);
-	struct virtio_pci *v;
-	int r = virtio_pci_new(made->ops, made->dev, loop, &attach, &v, err);
+	struct device device = {
+		.thread = made->thread, .slot = slot, .disk = made->disk, .fresh = true};
+	int r = virtio_pci_new(made->ops, made->dev, loop, &attach, &device.v, err);
 
 	if (r == 0) {
 		r = (plug ? machine_pci_plug : machine_pci_add)(d->params.pci, slot,
-								virtio_pci_function(v), err);
+								virtio_pci_function(device.v), err);
 		if (r < 0)
-			virtio_pci_free(v);
+			virtio_pci_free(device.v);
 	}
 	if (r < 0) {
 		loop_thread_free(made->thread);
 		return r;
 	}
-	d->all[d->count++] =
-		(struct device){.v = v, .thread = made->thread, .slot = slot, .kind = kind};
+	snprintf(device.name, sizeof(device.name), "%s", name);
+	insert(d, &device);
 	return 0;
 }
 
-static unsigned int have_of(const struct machine_devices *d, unsigned int kind)
+static struct device *find(struct machine_devices *d, const char *name)
 {
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < d->count; i++)
-		count += d->all[i].kind == kind;
-	return count;
-}
-
-/* What the configuration has and the machine has not. */
-static int make_missing(struct machine_devices *d, bool plug, struct error *err)
-{
-	for (unsigned int k = 0; k < ARRAY_SIZE(kinds); k++) {
-		unsigned int count = kinds[k].count(d->params.config);
-
-		for (unsigned int i = have_of(d, k); i < count; i++) {
-			struct made made;
-			int r = kinds[k].make(d, i, &made, err);
-
-			if (r == 0)
-				r = add(d, k, kinds[k].first_slot + i, plug, &made, err);
-			if (r < 0)
-				return r;
-		}
+	for (unsigned int i = 0; i < d->count; i++) {
+		if (strcmp(d->all[i].name, name) == 0)
+			return &d->all[i];
 	}
-	return 0;
+	return NULL;
 }
 
-/* ---- Hot plug. ---- */
+static int make_one(struct machine_devices *d, unsigned int kind, unsigned int index, bool plug,
+		    struct error *err)
+{
+	const struct virtio_blk_config *disk = &d->params.config->disks[index];
+	const char *name = kinds[kind].slot ? kinds[kind].name : disk->id;
+	unsigned int slot = kinds[kind].slot ? kinds[kind].slot : disk->slot;
+	struct made made;
+	int r;
+
+	if (find(d, name))
+		return 0;
+	r = kinds[kind].make(d, index, &made, err);
+	return r < 0 ? r : add(d, name, slot, plug, &made, err);
+}
 
 static void take_out(struct machine_devices *d, unsigned int index)
 {
 	const struct device device = d->all[index];
 
-	/* The order of the others is that of their state. */
 	d->count--;
 	memmove(&d->all[index], &d->all[index + 1], (d->count - index) * sizeof(d->all[0]));
-	if (kinds[device.kind].make == hvc_make)
+	if (strcmp(device.name, "hvc") == 0)
 		d->hvc = NULL;
 	free_device(d, &device);
 }
 
+/* What the configuration has and the machine has not. */
+static int make_missing(struct machine_devices *d, bool plug, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned int k = 0; k < ARRAY_SIZE(kinds) && r == 0; k++) {
+		unsigned int count = kinds[k].count(d->params.config);
+
+		for (unsigned int i = 0; i < count && r == 0; i++)
+			r = make_one(d, k, i, plug, err);
+	}
+	return r;
+}
+
+/* ---- Hot plug. ---- */
+
 static void on_ejected(void *opaque, unsigned int slot)
 {
 	struct machine_devices *d = opaque;
+	char name[VM_DEVICE_NAME_MAX];
 
 	for (unsigned int i = 0; i < d->count; i++) {
-		unsigned int kind = d->all[i].kind;
-
 		if (d->all[i].slot != slot)
 			continue;
+		memcpy(name, d->all[i].name, sizeof(name));
 		take_out(d, i);
 		if (d->params.gone)
-			d->params.gone(d->params.opaque, kinds[kind].name);
+			d->params.gone(d->params.opaque, name);
 		return;
+	}
+}
+
+/* Of the devices that this call has made. */
+static void keep_or_take_back(struct machine_devices *d, bool keep)
+{
+	for (unsigned int i = d->count; i-- > 0;) {
+		if (d->all[i].fresh && !keep)
+			take_out(d, i);
+		else
+			d->all[i].fresh = false;
 	}
 }
 
 int machine_devices_plug(struct machine_devices *d, const struct vm_config *config,
 			 struct error *err)
 {
-	unsigned int before = d->count;
 	int r;
 
 	d->params.config = config;
 	r = make_missing(d, true, err);
 	d->params.config = NULL;
-	while (r < 0 && d->count > before)
-		take_out(d, d->count - 1);
+	keep_or_take_back(d, r == 0);
 	return r;
 }
 
-int machine_devices_request_unplug(struct machine_devices *d, const char *kind, struct error *err)
+int machine_devices_request_unplug(struct machine_devices *d, const char *name, struct error *err)
 {
-	for (unsigned int i = d->count; i-- > 0;) {
-		if (strcmp(kinds[d->all[i].kind].name, kind) != 0)
-			continue;
-		machine_pci_request_unplug(d->params.pci, d->all[i].slot);
-		return 0;
-	}
-	return error_set(err, -ENOENT, "the VM has no device \"%s\" that can be unplugged", kind);
+	const struct device *device = find(d, name);
+
+	if (!device)
+		return error_set(err, -ENOENT, "the VM has no device \"%s\" that can be unplugged",
+				 name);
+	machine_pci_request_unplug(d->params.pci, device->slot);
+	return 0;
 }
 
-void machine_devices_forget(struct vm_config *config, const char *kind)
+/* ---- Disks. ---- */
+
+void machine_devices_check_update(struct machine_devices *d, struct problems *problems)
 {
-	for (unsigned int k = 0; k < ARRAY_SIZE(kinds); k++) {
-		if (strcmp(kinds[k].name, kind) == 0)
-			kinds[k].forget(config);
+	for (unsigned int i = 0; i < d->count; i++) {
+		struct error err = ERROR_INIT;
+
+		if (d->all[i].disk && virtio_blk_check_update(d->all[i].disk, true, &err) < 0)
+			problem_add(problems, "%s", error_message(&err));
 	}
+}
+
+int machine_devices_resize_disk(struct machine_devices *d, const char *id, uint64_t size,
+				struct error *err)
+{
+	const struct device *device = find(d, id);
+
+	if (!device || !device->disk)
+		return error_set(err, -ENOENT, "the VM has no disk \"%s\"", id);
+	return virtio_blk_resize(device->disk, size, err);
+}
+
+static json_t *disk_counters(const struct virtio_blk *disk)
+{
+	struct virtio_blk_counters c;
+
+	virtio_blk_get_counters(disk, &c);
+	return json_pack(
+		"{ss sI sI sI sI sI sI sI sI sI sI}", "backend", virtio_blk_backend_name(disk),
+		"size", (json_int_t)virtio_blk_size(disk), "read-ops", (json_int_t)c.read_ops,
+		"read-bytes", (json_int_t)c.read_bytes, "write-ops", (json_int_t)c.write_ops,
+		"write-bytes", (json_int_t)c.write_bytes, "flush-ops", (json_int_t)c.flush_ops,
+		"other-ops", (json_int_t)c.other_ops, "errors", (json_int_t)c.errors, "throttled",
+		(json_int_t)c.throttled, "resubmitted", (json_int_t)c.resubmitted);
+}
+
+json_t *machine_devices_counters(const struct machine_devices *d)
+{
+	json_t *all = json_object();
+
+	for (unsigned int i = 0; i < d->count; i++) {
+		if (d->all[i].disk)
+			json_object_set_new(all, d->all[i].name, disk_counters(d->all[i].disk));
+	}
+	return all;
 }
 
 /* ---- Life. ---- */
@@ -235,6 +323,7 @@ int machine_devices_new(const struct machine_devices_params *params, struct mach
 	machine_pci_on_ejected(d->params.pci, on_ejected, d);
 	r = make_missing(d, false, err);
 	d->params.config = NULL;
+	keep_or_take_back(d, true);
 	if (r < 0) {
 		machine_devices_free(d);
 		return r;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The PCI devices that a configuration asks for, each in its slot. Their kinds are a table in
- * machine_devices.c: one more is a function that makes it, and a row. Loop's thread.
+ * The PCI devices that a configuration asks for, each in its slot and with its name. Their kinds
+ * are a table in machine_devices.c: one more is a function that makes it, and a row. Loop's thread.
  */
 #ifndef HOLDFAST_VMM_MACHINE_DEVICES_H
 #define HOLDFAST_VMM_MACHINE_DEVICES_H
 
+#include "base/json.h"
 #include "base/loop.h"
 #include "base/state.h"
 #include "vmm/config.h"
@@ -21,8 +22,8 @@ struct machine_devices_params {
 	struct loop *loop;
 	struct machine_pci *pci;
 	struct machine_control *control;
-	/* A guest gave a device back and it is gone: *config has it no more. May be NULL. */
-	void (*gone)(void *opaque, const char *kind);
+	/* A guest gave the device of that name back and it is gone. May be NULL. */
+	void (*gone)(void *opaque, const char *name);
 	void *opaque;
 };
 
@@ -36,11 +37,20 @@ void machine_devices_free(struct machine_devices *devices); /* NULL is fine */
  */
 int machine_devices_plug(struct machine_devices *devices, const struct vm_config *config,
 			 struct error *err);
-/* Asks the guest for the device of that kind ("rng", "hvc"). -ENOENT: the VM has none. */
-int machine_devices_request_unplug(struct machine_devices *devices, const char *kind,
+/* Asks the guest for the device of that name ("rng", "hvc", or the id of a disk). -ENOENT: the VM
+ * has none. */
+int machine_devices_request_unplug(struct machine_devices *devices, const char *name,
 				   struct error *err);
-/* Takes a kind out of a configuration. */
-void machine_devices_forget(struct vm_config *config, const char *kind);
+
+/* Why a device would not be found again in the next kernel: all reasons are added. Touches nothing.
+ */
+void machine_devices_check_update(struct machine_devices *devices, struct problems *problems);
+
+/* As virtio_blk_resize(). -ENOENT: no disk has that id. */
+int machine_devices_resize_disk(struct machine_devices *devices, const char *id, uint64_t size,
+				struct error *err);
+/* What each disk has done, by its id; see virtio_blk_get_counters(). New reference. */
+json_t *machine_devices_counters(const struct machine_devices *devices);
 
 /* Returns how many. */
 size_t machine_devices_objects(struct machine_devices *devices,

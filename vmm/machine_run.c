@@ -101,7 +101,13 @@ bool machine_is_running(const struct machine *m)
 
 int machine_can_preserve(struct machine *m, struct error *err)
 {
-	return arch_can_preserve(m->arch, err);
+	struct problems problems = {0};
+	struct error why = ERROR_INIT;
+
+	if (arch_can_preserve(m->arch, &why) < 0)
+		problem_add(&problems, "%s", error_message(&why));
+	machine_devices_check_update(m->devices, &problems);
+	return problems.count ? error_set(err, -EOPNOTSUPP, "%s", problems.text) : 0;
 }
 
 int machine_resumed(struct machine *m, struct error *err)

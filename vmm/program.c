@@ -37,6 +37,13 @@ static json_t *api_timeline(void *opaque)
 	return vm_timeline_json(p->vm);
 }
 
+static json_t *api_counters(void *opaque)
+{
+	struct program *p = opaque;
+
+	return vm_counters_json(p->vm);
+}
+
 static const char *api_phase(void *opaque)
 {
 	struct program *p = opaque;
@@ -72,13 +79,22 @@ static int api_remove_device(void *opaque, const char *device, struct error *err
 	return vm_remove_device(p->vm, device, err);
 }
 
+static int api_resize_disk(void *opaque, const char *id, uint64_t size, struct error *err)
+{
+	struct program *p = opaque;
+
+	return vm_resize_disk(p->vm, id, size, err);
+}
+
 static const struct api_backend backend = {
 	.info = api_info,
 	.timeline = api_timeline,
+	.counters = api_counters,
 	.phase = api_phase,
 	.request = api_request,
 	.add_devices = api_add_devices,
 	.remove_device = api_remove_device,
+	.resize_disk = api_resize_disk,
 };
 
 /* API and agent as the configuration says; what is there already stays. */

@@ -76,12 +76,14 @@ int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done
 	       struct error *err);
 
 /*
- * Plugs in what the document has, with the keys of the configuration ("rng", "hvc"). -EBUSY: an
- * update is under way. -EINVAL: all that is wrong is named. Nothing is done then.
+ * Plugs in what the document has, with the keys of the configuration ("rng", "hvc", "disk").
+ * -EBUSY: an update is under way. -EINVAL: all that is wrong is named. Nothing is done then.
  */
 int vm_add_devices(struct vm *vm, json_t *devices, struct error *err);
 /* Asks the guest to give a device back, which takes a while, or for ever. -EBUSY, -ENOENT. */
 int vm_remove_device(struct vm *vm, const char *device, struct error *err);
+/* Tells the guest of a disk's size, see virtio_blk_resize(). -EBUSY, -ENOENT, -EINVAL. */
+int vm_resize_disk(struct vm *vm, const char *id, uint64_t size, struct error *err);
 
 enum update_phase vm_phase(const struct vm *vm);
 const struct vm_config *vm_config(const struct vm *vm);
@@ -93,6 +95,7 @@ bool vm_holds_only_copy(const struct vm *vm);
 
 /* New references. */
 json_t *vm_info_json(const struct vm *vm);
+json_t *vm_counters_json(const struct vm *vm);
 json_t *vm_timeline_json(const struct vm *vm);
 
 #endif

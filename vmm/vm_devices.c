@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Devices that come and go while the guest runs. */
+#include <string.h>
+
 #include "base/log.h"
 #include "base/util.h"
 #include "vmm/config_priv.h"
@@ -12,7 +14,7 @@ static int need_quiet(const struct vm *vm, struct error *err)
 
 	if (vm->parts.machine && phase == UPDATE_RUNNING && !update_is_busy(vm->update))
 		return 0;
-	return error_set(err, -EBUSY, "cannot plug devices in phase %s, only in running",
+	return error_set(err, -EBUSY, "cannot change devices in phase %s, only in running",
 			 update_phase_name(phase));
 }
 
@@ -24,6 +26,21 @@ static void check_key(const struct vm_config *config, const char *key, struct pr
 		problem_add(problems, "%s: is no device that can be plugged in", key);
 	else if (has)
 		problem_add(problems, "%s: the VM has one already", key);
+}
+
+/* Over what is there, but for disks: they come to those that are there. */
+static void read_values(json_t *devices, struct vm_config *config, struct problems *problems)
+{
+	json_t *disks = json_object_get(devices, "disk");
+	json_t *others = json_copy(devices);
+
+	if (json_is_array(disks)) {
+		json_object_del(others, "disk");
+		config_add_disks(disks, config, problems);
+	}
+	config_read(others, config, problems);
+	config_make_absolute(config, problems);
+	json_decref(others);
 }
 
 /* The configuration with these devices. */
@@ -39,14 +56,13 @@ static int read_devices(json_t *devices, struct vm_config *config, struct error 
 	{
 		check_key(config, key, &problems);
 	}
-	if (problems.count == 0) {
-		config_read(devices, config, &problems);
-		config_make_absolute(config, &problems);
-	}
+	if (problems.count == 0)
+		read_values(devices, config, &problems);
 	if (problems.count == 0) {
 		json_object_foreach(devices, key, value)
 		{
-			if (!vm_config_has_device(config, key))
+			if (strcmp(key, "disk") == 0 ? json_array_size(value) == 0
+						     : !vm_config_has_device(config, key))
 				problem_add(&problems, "%s: off cannot be plugged in", key);
 		}
 	}
@@ -79,4 +95,11 @@ int vm_remove_device(struct vm *vm, const char *device, struct error *err)
 	int r = need_quiet(vm, err);
 
 	return r < 0 ? r : machine_request_unplug(vm->parts.machine, device, err);
+}
+
+int vm_resize_disk(struct vm *vm, const char *id, uint64_t size, struct error *err)
+{
+	int r = need_quiet(vm, err);
+
+	return r < 0 ? r : machine_resize_disk(vm->parts.machine, id, size, err);
 }

@@ -66,6 +66,11 @@ json_t *vm_info_json(const struct vm *vm)
 	return info;
 }
 
+json_t *vm_counters_json(const struct vm *vm)
+{
+	return vm->parts.machine ? machine_counters(vm->parts.machine) : json_object();
+}
+
 json_t *vm_timeline_json(const struct vm *vm)
 {
 	return json_pack("{ss sI so}", "id", vm->parts.config.id, "tsc-khz",

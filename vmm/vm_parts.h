@@ -21,10 +21,7 @@ struct vm_parts {
 /* Devices come and go in the machine; the configuration that outlives it must know. */
 static inline void vm_parts_learn(struct vm_parts *parts)
 {
-	const struct vm_config *config = machine_config(parts->machine);
-
-	parts->config.rng = config->rng;
-	parts->config.hvc = config->hvc;
+	vm_config_copy_devices(&parts->config, machine_config(parts->machine));
 }
 
 #endif

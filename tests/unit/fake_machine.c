@@ -303,6 +303,17 @@ int machine_request_unplug(struct machine *m, const char *device, struct error *
 	return r;
 }
 
+int machine_resize_disk(struct machine *m _unused_, const char *id, uint64_t size _unused_,
+			struct error *err)
+{
+	return error_set(err, -ENOENT, "no disk %s", id);
+}
+
+json_t *machine_counters(const struct machine *m _unused_)
+{
+	return json_object();
+}
+
 void fake_give_back_rng(struct machine *m)
 {
 	m->config.rng = (struct rng_config){0};

@@ -105,8 +105,29 @@ static int fake_remove(void *o _unused_, const char *device, struct error *err)
 	return strcmp(device, "rng") ? error_set(err, -ENOENT, "no such thing") : 0;
 }
 
-static const struct api_backend backend = {fake_info,	 fake_timeline, fake_phase,
-					   fake_request, fake_add,	fake_remove};
+static int fake_resize(void *o _unused_, const char *id, uint64_t size, struct error *err)
+{
+	server.asked++;
+	if (strcmp(id, "disk0") != 0)
+		return error_set(err, -ENOENT, "no such disk");
+	return size == 3 * GIB ? 0 : error_set(err, -EINVAL, "only 3 GiB will do");
+}
+
+static json_t *fake_counters(void *o _unused_)
+{
+	return json_pack("{s{si}}", "disk0", "read-ops", 7);
+}
+
+static const struct api_backend backend = {
+	.info = fake_info,
+	.timeline = fake_timeline,
+	.counters = fake_counters,
+	.phase = fake_phase,
+	.request = fake_request,
+	.add_devices = fake_add,
+	.remove_device = fake_remove,
+	.resize_disk = fake_resize,
+};
 
 static void end_verb(void *o _unused_)
 {
@@ -242,6 +263,16 @@ static void test_devices(void **state _unused_)
 	out = curl("-X PUT -d '{\"device\": \"disk\"}' " URL "vm.remove-device");
 	assert_has(out, "\n404 application/problem+json");
 	assert_has(curl("-X PUT -d '{}' " URL "vm.remove-device"), "device: must be given");
+	assert_has(curl("-X PUT -d '{\"id\": \"disk0\", \"size\": \"3G\"}' " URL "vm.resize-disk"),
+		   "\n204");
+	assert_has(curl("-X PUT -d '{\"id\": \"disk0\", \"size\": 512}' " URL "vm.resize-disk"),
+		   "only 3 GiB will do");
+	assert_has(curl("-X PUT -d '{\"id\": \"x\", \"size\": 512}' " URL "vm.resize-disk"),
+		   "\n404");
+	out = curl("-X PUT -d '{\"size\": 1}' " URL "vm.resize-disk");
+	assert_has(out, "id: must be given");
+	assert_has(out, "size: must be from 512");
+	assert_has(curl(URL "vm.counters"), "\"read-ops\": 7");
 	assert_has(curl("-X PUT -d '{\"device\": 5}' " URL "vm.remove-device"), "\n400");
 	assert_has(curl("-X PUT -d '{' " URL "vm.remove-device"), "\n400");
 	server.result = -EBUSY;

@@ -64,16 +64,24 @@ static void assert_words(const struct error *err, const char *const *words)
 static void test_cold(void **state _unused_)
 {
 	struct error err = ERROR_INIT;
+	char disks[3][128];
 	struct cli cli;
 
+	snprintf(disks[0], sizeof(disks[0]), "path=%s,id=a,readonly=on", kernel);
+	snprintf(disks[1], sizeof(disks[1]), "path=%s,id=b,readonly=on", kernel);
+	snprintf(disks[2], sizeof(disks[2]), "--disk=path=%s,id=c,readonly=on", kernel);
 	assert_int_equal(PARSE(&cli, &err, "--id", "web1", "--kernel", kernel, "--cpus=2",
 			       "--memory", "2G", "--cmdline", "console=ttyS0", "--console", "pty",
 			       "--hvc", "pty", "--rng=off", "--preserve-on-update", "--log-level",
-			       "debug", "--shutdown-timeout", "5"),
+			       "debug", "--shutdown-timeout", "5", "--disk", disks[0], disks[1],
+			       disks[2]),
 			 0);
 	assert_int_equal(cli.action, CLI_RUN);
 	assert_false(cli.resume);
 	assert_string_equal(cli.config.id, "web1");
+	assert_int_equal(cli.config.disk_count, 3);
+	assert_string_equal(cli.config.disks[0].id, "a");
+	assert_string_equal(cli.config.disks[2].id, "c");
 	assert_int_equal(cli.config.cpus, 2);
 	assert_int_equal(cli.config.memory, 2 * GIB);
 	assert_string_equal(cli.config.cmdline, "console=ttyS0");

@@ -3,12 +3,15 @@
  * vmm/machine_pci and vmm/machine_devices, on the real platform and buses, with a KVM that is
  * played by the test: what a guest finds where, what it may put where, and what goes to KVM.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -29,6 +32,7 @@
 #define SPEC_BAR0    0x10
 #define SPEC_LINE    0x3c
 #define VIRTIO_RNG   0x10441af4U
+#define VIRTIO_BLK   0x10421af4
 #define VIRTIO_CON   0x10431af4U
 
 static struct {
@@ -43,7 +47,11 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 	const struct kvm_irq_level *level = arg;
 	const struct kvm_ioeventfd *bell = arg;
 
-	assert_int_equal(fd, VM_FD);
+	/* Of an image: a file has nothing of a block device. */
+	if (fd != VM_FD) {
+		errno = ENOTTY;
+		return -1;
+	}
 	switch (request) {
 	case KVM_IRQ_LINE:
 		kvm.pin[level->irq] = level->level;
@@ -77,15 +85,15 @@ struct machine_test {
 	struct machine_pci *pci;
 	struct machine_devices *devices;
 	unsigned int resets;
-	char gone[16]; /* the last device that a guest gave back */
+	char gone[VM_DEVICE_NAME_MAX]; /* the last device that a guest gave back */
 };
 
-static void on_gone(void *opaque, const char *kind)
+static void on_gone(void *opaque, const char *name)
 {
 	struct machine_test *t = opaque;
 
-	snprintf(t->gone, sizeof(t->gone), "%s", kind);
-	machine_devices_forget(&t->config, kind);
+	snprintf(t->gone, sizeof(t->gone), "%s", name);
+	vm_config_forget_device(&t->config, name);
 }
 
 static void on_request(void *opaque, enum machine_request request)
@@ -375,6 +383,72 @@ static void test_unplug_and_plug(void **state _unused_)
 }
 
 /* What a guest let go of just before it was stopped is not saved. */
+static void add_disk(struct machine_test *t, unsigned int slot, const char *id, const char *path)
+{
+	struct virtio_blk_config *disk = &t->config.disks[t->config.disk_count++];
+
+	virtio_blk_config_init(disk);
+	snprintf(disk->id, sizeof(disk->id), "%s", id);
+	snprintf(disk->path, sizeof(disk->path), "%s", path);
+	disk->slot = (uint8_t)slot;
+}
+
+/* Two disks come, all or none; one goes by its name, and the slot of the other stays. */
+static void test_disks_come_and_go(void **state _unused_)
+{
+	static struct machine_test t;
+	struct state_object objects[MACHINE_DEVICES_MAX];
+	char a[] = "/tmp/holdfast-disk-XXXXXX", b[] = "/tmp/holdfast-disk-XXXXXX";
+	int fds[] = {mkstemp(a), mkstemp(b)};
+	struct problems problems = {0};
+	struct error err = ERROR_INIT;
+	json_t *counters;
+
+	make(&t);
+	for (unsigned int i = 0; i < ARRAY_SIZE(fds); i++) {
+		assert_int_equal(ftruncate(fds[i], 1 << 20), 0);
+		close(fds[i]);
+	}
+	add_disk(&t, 7, "data", a);
+	add_disk(&t, 3, "root", "/no/such/image");
+	assert_int_equal(machine_devices_plug(t.devices, &t.config, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "/no/such/image"));
+	assert_int_equal(machine_devices_objects(t.devices, objects), 2);
+	assert_int_equal(config_read(&t, 7, 0), UINT32_MAX);
+
+	snprintf(t.config.disks[1].path, sizeof(b), "%s", b);
+	assert_int_equal(machine_devices_plug(t.devices, &t.config, &err), 0);
+	assert_int_equal(config_read(&t, 7, 0), VIRTIO_BLK);
+	assert_int_equal(config_read(&t, 3, 0), VIRTIO_BLK);
+	assert_int_equal(machine_devices_objects(t.devices, objects), 4);
+	assert_string_equal(objects[0].instance, "3");
+	assert_string_equal(objects[1].instance, "7");
+
+	machine_devices_check_update(t.devices, &problems);
+	assert_int_equal(problems.count, 0);
+	assert_int_equal(unlink(b), 0);
+	machine_devices_check_update(t.devices, &problems);
+	assert_int_equal(problems.count, 1);
+	assert_non_null(strstr(problems.text, b));
+	assert_int_equal(machine_devices_resize_disk(t.devices, "data", 2 << 20, &err), 0);
+	assert_int_equal(machine_devices_resize_disk(t.devices, "hvc", 2 << 20, &err), -ENOENT);
+	counters = machine_devices_counters(t.devices);
+	assert_int_equal(json_object_size(counters), 2);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(counters, "data"), "size")),
+		2 << 20);
+	json_decref(counters);
+
+	hotplug_write(&t, 8, 1U << 3);
+	machine_pci_settle(t.pci);
+	assert_string_equal(t.gone, "root");
+	assert_int_equal(t.config.disk_count, 1);
+	assert_int_equal(config_read(&t, 3, 0), UINT32_MAX);
+	assert_int_equal(config_read(&t, 7, 0), VIRTIO_BLK);
+	unmake(&t);
+	unlink(a);
+}
+
 static void test_eject_before_a_freeze(void **state _unused_)
 {
 	static struct machine_test t;
@@ -443,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_without_devices),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_unplug_and_plug),
+		cmocka_unit_test(test_disks_come_and_go),
 		cmocka_unit_test(test_eject_before_a_freeze),
 		cmocka_unit_test(test_state),
 	};

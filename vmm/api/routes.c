@@ -35,6 +35,11 @@ static void handle_timeline(struct api_request *req, const struct route *route _
 	api_answer(req, 200, req->api->backend->timeline(req->api->opaque));
 }
 
+static void handle_counters(struct api_request *req, const struct route *route _unused_)
+{
+	api_answer(req, 200, req->api->backend->counters(req->api->opaque));
+}
+
 static void done_empty(void *opaque, int result, const struct error *err)
 {
 	struct api_request *req = opaque;
@@ -139,6 +144,16 @@ static void handle_add_device(struct api_request *req, const struct route *route
 	answer_device(req, r, &err);
 }
 
+/* The text of a key that must be there; NULL after a problem was added. */
+static const char *need_name(struct json_reader *r, const char *key)
+{
+	const char *text = json_get_string(r, key, NULL, DEVICE_NAME_MAX);
+
+	if (!text && !json_has(r, key) && r->problems->count == 0)
+		problem_add(r->problems, "%s: must be given", key);
+	return text;
+}
+
 static void handle_remove_device(struct api_request *req, const struct route *route _unused_)
 {
 	struct problems problems = {0};
@@ -150,13 +165,34 @@ static void handle_remove_device(struct api_request *req, const struct route *ro
 
 	if (r == 0) {
 		json_reader_init(&reader, body, "", &problems);
-		device = json_get_string(&reader, "device", NULL, DEVICE_NAME_MAX);
+		device = need_name(&reader, "device");
 		json_reader_end(&reader);
-		if (!device && problems.count == 0)
-			problem_add(&problems, "device: must be given");
 		r = problems_result(&problems, &err);
 		if (r == 0)
 			r = req->api->backend->remove_device(req->api->opaque, device, &err);
+	}
+	json_decref(body);
+	answer_device(req, r, &err);
+}
+
+static void handle_resize_disk(struct api_request *req, const struct route *route _unused_)
+{
+	struct problems problems = {0};
+	struct error err = ERROR_INIT;
+	struct json_reader reader;
+	const char *id;
+	uint64_t size;
+	json_t *body;
+	int r = parse_body(req, &body, &err);
+
+	if (r == 0) {
+		json_reader_init(&reader, body, "", &problems);
+		id = need_name(&reader, "id");
+		size = json_get_size(&reader, "size", 0, 512, INT64_MAX);
+		json_reader_end(&reader);
+		r = problems_result(&problems, &err);
+		if (r == 0)
+			r = req->api->backend->resize_disk(req->api->opaque, id, size, &err);
 	}
 	json_decref(body);
 	answer_device(req, r, &err);
@@ -168,6 +204,7 @@ static const struct route routes[] = {
 	{"GET", API "vmm.ping", handle_ping, VM_VERB_MAX, NULL},
 	{"GET", API "vm.info", handle_info, VM_VERB_MAX, NULL},
 	{"GET", API "vm.timeline", handle_timeline, VM_VERB_MAX, NULL},
+	{"GET", API "vm.counters", handle_counters, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.pause", handle_verb, VM_PAUSE, done_empty},
 	{"PUT", API "vm.resume", handle_verb, VM_RESUME, done_empty},
 	{"PUT", API "vm.power-button", handle_verb, VM_POWER_BUTTON, done_empty},
@@ -180,6 +217,7 @@ static const struct route routes[] = {
 	{"PUT", API "vm.resume-preserved", handle_verb, VM_RESUME_PRESERVED, done_with_phase},
 	{"PUT", API "vm.add-device", handle_add_device, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.remove-device", handle_remove_device, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.resize-disk", handle_resize_disk, VM_VERB_MAX, NULL},
 	{"PUT", API "vmm.shutdown", handle_verb, VM_QUIT, done_empty},
 };
 

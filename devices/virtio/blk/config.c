@@ -59,6 +59,7 @@ static void read_object(json_t *json, const char *path, struct virtio_blk_config
 	c->num_queues = (uint16_t)json_get_u64(&r, "num_queues", c->num_queues, 1, BLK_QUEUES_MAX);
 	c->queue_size = (uint16_t)json_get_u64(&r, "queue_size", c->queue_size, BLK_QUEUE_SIZE_MIN,
 					       BLK_QUEUE_SIZE_MAX);
+	c->slot = (uint8_t)json_get_u64(&r, "slot", c->slot, 1, BLK_SLOT_MAX);
 	read_limits(&r, c);
 	json_reader_end(&r);
 	if (json_is_object(json) && !json_object_get(json, "path"))
@@ -109,5 +110,7 @@ json_t *virtio_blk_config_to_json(const struct virtio_blk_config *c)
 	if (json && limits)
 		json_object_set(json, "rate_limiter_config", limits);
 	json_decref(limits);
+	if (json && c->slot)
+		json_object_set_new(json, "slot", json_integer(c->slot));
 	return json;
 }

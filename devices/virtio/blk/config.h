@@ -25,6 +25,7 @@
 #define BLK_QUEUE_SIZE_DEFAULT	 128
 #define BLK_SERIAL_MAX		 20 /* bytes: virtio 1.2, 5.2.6 */
 #define VIRTIO_BLK_CONFIG_ID_MAX 63
+#define BLK_SLOT_MAX		 29
 
 struct virtio_blk_config {
 	char path[PATH_MAX];
@@ -37,6 +38,7 @@ struct virtio_blk_config {
 	bool disable_io_uring; /* worker threads instead */
 	uint16_t num_queues;
 	uint16_t queue_size; /* entries, a power of two */
+	uint8_t slot;	     /* PCI slot, 1 to BLK_SLOT_MAX; 0: the VMM chooses */
 	struct rate_limiter_config limits;
 };
 

@@ -23,6 +23,7 @@ static const struct option {
 	{"disable_io_uring", VALUE_SWITCH, NULL, NULL},
 	{"num_queues", VALUE_NUMBER, NULL, NULL},
 	{"queue_size", VALUE_NUMBER, NULL, NULL},
+	{"slot", VALUE_NUMBER, NULL, NULL},
 	{"bw_size", VALUE_NUMBER, "bandwidth", "size"},
 	{"bw_one_time_burst", VALUE_NUMBER, "bandwidth", "one_time_burst"},
 	{"bw_refill_time", VALUE_NUMBER, "bandwidth", "refill_time"},

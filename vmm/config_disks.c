@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The disks of a configuration: --disk, or the key "disk". */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/config_priv.h"
+
+static bool id_is_used(const struct vm_config *config, const char *id)
+{
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		if (strcmp(config->disks[i].id, id) == 0)
+			return true;
+	}
+	return vm_config_has_device(config, id) != -ENOENT;
+}
+
+/* The first of disk0, disk1 and so on. */
+static void choose_id(const struct vm_config *config, struct virtio_blk_config *disk)
+{
+	char id[sizeof(disk->id)] = "";
+	unsigned int i = 0;
+
+	do {
+		snprintf(id, sizeof(id), "disk%u", i++);
+	} while (id_is_used(config, id));
+	memcpy(disk->id, id, sizeof(id));
+}
+
+static bool slot_is_used(const struct vm_config *config, unsigned int slot)
+{
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		if (config->disks[i].slot == slot)
+			return true;
+	}
+	return false;
+}
+
+static void choose_slots(struct vm_config *config)
+{
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		uint8_t slot = 1;
+
+		if (config->disks[i].slot)
+			continue;
+		while (slot_is_used(config, slot))
+			slot++;
+		config->disks[i].slot = slot;
+	}
+}
+
+void config_add_disks(json_t *array, struct vm_config *config, struct problems *problems)
+{
+	struct virtio_blk_config disk;
+	char path[32];
+	json_t *value;
+	size_t i;
+
+	json_array_foreach(array, i, value)
+	{
+		unsigned int before = problems->count;
+
+		if (config->disk_count == VM_DISKS_MAX) {
+			problem_add(problems, "disk: a VM can have %d", VM_DISKS_MAX);
+			return;
+		}
+		snprintf(path, sizeof(path), "disk[%zu]", i);
+		virtio_blk_config_read(value, path, &disk, problems);
+		if (problems->count > before)
+			continue;
+		if (disk.id[0] && id_is_used(config, disk.id))
+			problem_add(problems, "%s.id: the VM has a device \"%s\" already", path,
+				    disk.id);
+		if (disk.slot && slot_is_used(config, disk.slot))
+			problem_add(problems, "%s.slot: another disk is in slot %u", path,
+				    disk.slot);
+		if (problems->count == before)
+			config->disks[config->disk_count++] = disk;
+	}
+	/* After those that were given, so that none of them meets a chosen one. */
+	for (i = 0; i < config->disk_count; i++) {
+		if (!config->disks[i].id[0])
+			choose_id(config, &config->disks[i]);
+	}
+	choose_slots(config);
+}
+
+static void check_disk(const struct virtio_blk_config *disk, struct problems *p)
+{
+	struct stat st;
+
+	if (stat(disk->path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		problem_add(p, "disk %s: %s is neither a file nor a block device", disk->id,
+			    disk->path);
+	else if (access(disk->path, disk->readonly ? R_OK : R_OK | W_OK) < 0)
+		problem_add(p, "disk %s: %s: %s", disk->id, disk->path, strerror(errno));
+}
+
+void config_check_disks(const struct vm_config *config, struct problems *p)
+{
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		const struct virtio_blk_config *a = &config->disks[i];
+
+		check_disk(a, p);
+		for (unsigned int j = i + 1; j < config->disk_count; j++) {
+			const struct virtio_blk_config *b = &config->disks[j];
+
+			if (strcmp(a->path, b->path) == 0 && !(a->readonly && b->readonly))
+				problem_add(p,
+					    "disk %s and disk %s: both are %s, and not read-only",
+					    a->id, b->id, a->path);
+		}
+	}
+}
+
+json_t *config_disks_to_json(const struct vm_config *config)
+{
+	json_t *array = json_array();
+
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		json_t *disk = virtio_blk_config_to_json(&config->disks[i]);
+
+		if (json_array_append_new(array, disk) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
