@@ -130,6 +130,10 @@ static void obey(const char *command)
 		timers_forget_longest();
 	else if (!strcmp(command, "rng"))
 		rng_say();
+	else if (!strcmp(command, "disk"))
+		disks_say(false);
+	else if (!strcmp(command, "disk-check"))
+		disks_say(true);
 	else if (!strncmp(command, "hvc ", 4))
 		hvc(command + 4);
 	else if (!strcmp(command, "poweroff") || !strcmp(command, "reboot") ||

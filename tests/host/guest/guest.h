@@ -23,7 +23,8 @@ struct params {
 				   second */
 	bool spin;		/* hf.spin=1: a spinning process on each CPU */
 	bool ignore_power;	/* hf.power=ignore: the power button does nothing */
-	bool leave_at_once;	/* hf.once=poweroff: switch off after the first heartbeat */
+	unsigned int disk_writers; /* hf.disk=4: writers on each disk */
+	bool leave_at_once;	   /* hf.once=poweroff: switch off after the first heartbeat */
 };
 
 void params_read(struct params *params);
@@ -136,6 +137,11 @@ void hvc_start(void);
 uint64_t hvc_write(unsigned int lines);
 /* Writes lines all the time from now on, or no more. */
 void hvc_run(bool on);
+
+/* Starts the writers on /dev/vda and so on, if the parameter asks for them. */
+void disks_start(const struct params *params);
+/* Says what they have done; check: first compares every block with what was acknowledged. */
+void disks_say(bool check);
 
 /* ---- The rest. ---- */
 

@@ -37,6 +37,8 @@ static void set(struct params *params, const char *name, const char *value)
 		params->spin = strcmp(value, "0") != 0;
 	else if (!strcmp(name, "power"))
 		params->ignore_power = !strcmp(value, "ignore");
+	else if (!strcmp(name, "disk"))
+		params->disk_writers = (unsigned int)strtoul(value, NULL, 0);
 	else if (!strcmp(name, "once"))
 		params->leave_at_once = !strcmp(value, "poweroff");
 	else

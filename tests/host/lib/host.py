@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from . import initrd
+from . import disks, initrd
 from .errors import ScenarioFailed
 from .qemu import Machine
 
@@ -82,6 +82,7 @@ class Host:
             memory_file = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else self.folder) / f"holdfast-ram-{os.getpid()}"
         options = {key: self.needs[key] for key in ("memory", "cpus", "iommu", "qemu")}
         options |= {
+            "disks": [(serial, disks.make(self, serial, disk), disk.get("iops")) for serial, disk in self.needs["disks"].items()],
             "memory_file": memory_file,
             "kernel": self.setup.kernel(series) / "bzImage",
             "initrd": self.share / "boot/initrd",

@@ -65,6 +65,10 @@ class Machine:
             *("-kernel", str(options["kernel"]), "-initrd", str(options["initrd"])),
             *("-append", options["cmdline"]),
         ]
+        for serial, path, iops in options["disks"]:
+            limit = f",throttling.iops-total={iops}" if iops else ""
+            arguments += ["-drive", f"file={path},if=none,id={serial},format=raw,discard=unmap{limit}"]
+            arguments += ["-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
         if options["iommu"]:
             arguments += ["-device", "intel-iommu,intremap=on,caching-mode=on"]
         return arguments + list(options["qemu"])

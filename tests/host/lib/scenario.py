@@ -22,6 +22,7 @@ NEEDS = {
     "old": "7.2",  # the kernel that the host boots
     "new": "7.3",  # and that it goes to
     "cmdline": "",  # more words for the host's kernels
+    "disks": {},  # of the host, /dev/vda and so on: {"serial": {"size": MiB, "ext4": True, "iops": requests a second}}
     "qemu": [],  # more arguments for QEMU
     "initrd": [],  # more files for the host's initrd: (path inside, file of this machine)
     "allow": [],  # regular expressions: complaints of the host's kernel that belong to the scenario

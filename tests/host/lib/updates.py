@@ -16,13 +16,13 @@ def command(host, series, more=""):
     return f"luoctl update --kernel {host.kernel(series)} --initrd {host.initrd} --cmdline '{cmdline}' {more}"
 
 
-def update(host, guests, series, when):
+def update(host, guests, series, when, more=""):
     """One whole update; afterwards every guest runs and every session is finished."""
     beats = [guest.wait_beats() for guest in guests]
     old = host.running
     for guest in guests:
         guest.pause()
-    host.measure(f"{when}: from the operator's command to the start of kernel {series}", host.kexec(command(host, series), new=series, timeout=120))
+    host.measure(f"{when}: from the operator's command to the start of kernel {series}", host.kexec(command(host, series, more), new=series, timeout=120))
     for guest, before in zip(guests, beats):
         guest.attach()
         after = guest.wait_beats(1, 120)
