@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 static int failure(int code)
 {
 	return code < 0 ? code : -EIO;
@@ -17,6 +19,7 @@ int(error_vset)(struct error *err, int code, const char *fmt, va_list ap)
 		return code;
 	err->code = code;
 	vsnprintf(err->message, sizeof(err->message), fmt, ap);
+	text_make_printable(err->message);
 	return code;
 }
 
@@ -35,6 +38,7 @@ static void append_text(struct error *err, const char *text)
 	size_t used = strlen(err->message);
 
 	snprintf(err->message + used, sizeof(err->message) - used, "%s", text);
+	text_make_printable(err->message);
 }
 
 int(error_sys)(struct error *err, int code, const char *fmt, ...)

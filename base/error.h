@@ -16,6 +16,7 @@
 
 struct error {
 	int code; /* negative errno, 0 while unset */
+	/* Whatever is put in: UTF-8 without control characters, see text_make_printable(). */
 	char message[ERROR_MESSAGE_MAX];
 };
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/util.h"
 #include "luo/tokens.h"
 
@@ -54,6 +55,8 @@ void inspect_note(struct inspect_notes *notes, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(notes->list[notes->count].text, sizeof(notes->list->text), fmt, ap);
 	va_end(ap);
+	/* What memory held where a name should be. */
+	text_make_printable(notes->list[notes->count].text);
 	notes->count++;
 }
 

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -220,6 +221,22 @@ static void test_live_incoming_in_memory(void **state _unused_)
 	host_tree_remove(&tree);
 }
 
+/* Memory that was given back holds anything: what it is said to be must come through in JSON, too.
+ */
+static void test_note_of_anything(void **state _unused_)
+{
+	struct inspect inspect = {0};
+	json_t *json, *notes;
+
+	inspect_note(&inspect.notes, "compatible: \"%s\"", "\xff\xfe\x1b");
+	json = inspect_to_json(&inspect);
+	notes = json_object_get(json, "notes");
+	assert_int_equal(json_array_size(notes), 1);
+	assert_string_equal(json_string_value(json_array_get(notes, 0)), "compatible: \"???\"");
+	json_decref(json);
+	free(inspect.notes.list);
+}
+
 static void test_texts(void **state _unused_)
 {
 	char buf[32];
@@ -243,6 +260,7 @@ int main(void)
 		cmocka_unit_test(test_live),
 		cmocka_unit_test(test_live_with_less),
 		cmocka_unit_test(test_live_incoming_in_memory),
+		cmocka_unit_test(test_note_of_anything),
 		cmocka_unit_test(test_texts),
 	};
 

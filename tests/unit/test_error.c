@@ -82,13 +82,24 @@ static void test_too_long(void **state _unused_)
 	assert_memory_equal(err.message, "vm: xxx", 7);
 }
 
+/* What a state or a guest calls itself goes to terminals and into JSON. */
+static void test_printable(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	error_set(&err, -EINVAL, "name \"%s\"", "\x1b[2J\xff");
+	assert_string_equal(err.message, "name \"?[2J?\"");
+	error_prefix(&err, "%s: ", "\x80");
+	error_append(&err, " %s", "\x01");
+	assert_string_equal(err.message, "?: name \"?[2J?\" ?");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),
-		cmocka_unit_test(test_never_success),
-		cmocka_unit_test(test_around),
-		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_set),	  cmocka_unit_test(test_never_success),
+		cmocka_unit_test(test_around),	  cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_printable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
