@@ -262,7 +262,7 @@ static uint64_t msix_read(void *opaque, uint64_t offset, unsigned int size)
 
 	if (!table && !pba)
 		return msix->beside ? msix->beside->read(msix->beside_opaque, offset, size) : 0;
-	if (size < 4 || offset % size)
+	if ((size != 4 && size != 8) || offset % size)
 		return 0;
 	pthread_mutex_lock(&dev->lock);
 	for (unsigned int i = 0; i < size; i += 4) {
