@@ -138,6 +138,8 @@ void timers_start(void)
 
 	clocks_read(&timers.start);
 	timers.previous = timers.start;
+	/* One that is not due yet does not stand still. */
+	timers.view.fast.at_mono_ns = timers.view.slow.at_mono_ns = timers.start.mono_ns;
 	timers.fast = timer_every(FAST_NS);
 	timers.slow = timer_every(SLOW_NS);
 	pthread_create(&thread, NULL, tick, NULL);
