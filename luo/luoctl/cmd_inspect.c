@@ -22,12 +22,9 @@ int cmd_inspect(const struct ctl *ctl, int argc, char **argv)
 	};
 	_cleanup_inspect_ struct inspect *inspect = NULL;
 	struct error err = ERROR_INIT;
-	int count;
 
-	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
+	if (ctl_options_only(argc, argv, options, ARRAY_SIZE(options)) != CTL_OK)
 		return CTL_USAGE;
-	if (count > 0)
-		return ctl_usage(argv[0], "%s: it takes options only", argv[1]);
 	if (limit && size_parse(limit, &gather.scan_limit) < 0)
 		return ctl_usage(argv[0], "--scan-limit %s: not a size (16G)", limit);
 	if (inspect_gather(&gather, &inspect, &err) < 0)

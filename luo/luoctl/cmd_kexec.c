@@ -49,12 +49,10 @@ int cmd_kexec(const struct ctl *ctl _unused_, int argc, char **argv)
 	char own[KEXEC_CMDLINE_MAX];
 	struct kexec_image image;
 	struct error err = ERROR_INIT;
-	int count, r = 0;
+	int r = 0;
 
-	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
+	if (ctl_options_only(argc, argv, options, ARRAY_SIZE(options)) != CTL_OK)
 		return CTL_USAGE;
-	if (count > 0)
-		return ctl_usage(argv[0], "%s: it takes options only", argv[1]);
 	if (unload)
 		return kexec_unload(&err) < 0 ? ctl_fail(argv[0], &err) : CTL_OK;
 	if (!kernel)

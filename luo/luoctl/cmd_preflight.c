@@ -89,12 +89,9 @@ int cmd_preflight(const struct ctl *ctl, int argc, char **argv)
 	};
 	_cleanup_report_ struct report report = {0};
 	struct error err = ERROR_INIT;
-	int count;
 
-	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
+	if (ctl_options_only(argc, argv, options, ARRAY_SIZE(options)) != CTL_OK)
 		return CTL_USAGE;
-	if (count > 0)
-		return ctl_usage(argv[0], "%s: it takes options only", argv[1]);
 	if (!request.kernel)
 		return ctl_usage(argv[0], "--kernel: name the kernel to go to");
 	if (ctl_preflight(ctl, false, &request, &report, &err) < 0)

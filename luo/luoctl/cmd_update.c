@@ -165,12 +165,9 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 	_cleanup_json_ json_t *body = json_object();
 	_cleanup_json_ json_t *doc = NULL;
 	struct error err = ERROR_INIT;
-	int count;
 
-	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
+	if (ctl_options_only(argc, argv, options, ARRAY_SIZE(options)) != CTL_OK)
 		return CTL_USAGE;
-	if (count > 0)
-		return ctl_usage(argv[0], "%s: it takes options only", argv[1]);
 	if (!o.kernel)
 		return ctl_usage(argv[0], "--kernel: name the kernel to go to");
 	if (o.cmdline && o.reuse_cmdline)

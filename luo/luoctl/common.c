@@ -110,3 +110,14 @@ int ctl_options(int argc, char **argv, const struct ctl_option *options, unsigne
 	}
 	return 0;
 }
+
+int ctl_options_only(int argc, char **argv, const struct ctl_option *options, unsigned int count)
+{
+	int arguments;
+
+	if (ctl_options(argc, argv, options, count, &arguments) < 0)
+		return CTL_USAGE;
+	if (arguments > 0)
+		return ctl_usage(argv[0], "%s: it takes options only", argv[1]);
+	return CTL_OK;
+}

@@ -85,6 +85,9 @@ struct ctl_option {
 
 int ctl_options(int argc, char **argv, const struct ctl_option *options, unsigned int count,
 		int *ret_count);
+/* The same for a command without arguments. CTL_OK, or CTL_USAGE after what is wrong was printed.
+ */
+int ctl_options_only(int argc, char **argv, const struct ctl_option *options, unsigned int count);
 
 /* Text in columns, as wide as they must be. */
 #define TABLE_COLUMNS_MAX 12
