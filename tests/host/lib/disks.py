@@ -21,7 +21,9 @@ def make(host, serial, disk):
     with open(path, "wb") as file:
         file.truncate(disk["size"] << 20)
     if disk.get("ext4"):
-        run("mkfs.ext4", "-q", "-F", str(path))
+        status, said = run("mkfs.ext4", "-q", "-F", str(path))
+        if status != 0:
+            host.fail(f"mkfs.ext4 {path} ended with {status}: {said.strip()}")
     return path
 
 
@@ -31,6 +33,29 @@ def run(program, *arguments):
         raise MachineLacks(f"{program} is not installed (Debian's package e2fsprogs): run tools/setup")
     done = subprocess.run([found, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return done.returncode, done.stdout
+
+
+def goes_on(host, guest, when, beats=4):
+    """The guest's writers get on; nothing failed, nothing read back was wrong. What it said at first, and then."""
+    first = guest.ask("disk")
+    guest.wait_beats(beats)
+    second = guest.ask("disk")
+    host.check(
+        second["writes"] > first["writes"] and second["errors"] == second["bad"] == 0,
+        f"{when}: the writers go on: {second['writes']} writes, {second['reads']} blocks read back, {second['flushes']} flushes, no error",
+        f"{when}: {first.text}, then {second.text}",
+    )
+    return first, second
+
+
+def check_blocks(host, guest, when):
+    """Every block is what was acknowledged last, as the guest itself compares them."""
+    said = guest.ask("disk-check", timeout=120)
+    host.check(
+        said["bad"] == said["errors"] == 0 and said["checked"] > 0,
+        f"{when}: all {said['checked']} blocks written so far are as they were acknowledged, none torn or stale",
+        f"{when}: {said.text}; {[line.text for line in guest.log.all('fault')]}",
+    )
 
 
 def check_image(host, path, mark, key, what):

@@ -44,16 +44,11 @@ def run(host):
 
 
 def working(host, guest, when, before):
-    """The writers get on; nothing failed, nothing read back was wrong."""
-    first = guest.ask("disk")
-    guest.wait_beats(4)
-    second = guest.ask("disk")
+    """The writers get on, on both disks, from where they were."""
+    first, second = disks.goes_on(host, guest, when)
     host.check(
-        second["count"] == 2
-        and second["writes"] > first["writes"] >= (before["writes"] if before else 1)
-        and second["flushes"] > 0
-        and second["errors"] == second["bad"] == 0,
-        f"{when}: {second['writes']} writes, {second['reads']} reads and {second['flushes']} flushes done on two disks, no error",
+        second["count"] == 2 and first["writes"] >= (before["writes"] if before else 1) and second["flushes"] > 0,
+        f"{when}: on two disks, from where they were",
         f"{when}: {first.text}, then {second.text}",
     )
     return second
@@ -61,12 +56,7 @@ def working(host, guest, when, before):
 
 def whole(host, guest, when, mark):
     """Every block is what was acknowledged last; and nothing that was reported before the update is forgotten."""
-    said = guest.ask("disk-check", timeout=120)
-    host.check(
-        said["bad"] == said["errors"] == 0 and said["checked"] > 0,
-        f"{when}: all {said['checked']} blocks written so far are as they were acknowledged, none torn or stale",
-        f"{when}: {said.text}; {[line.text for line in guest.log.all('fault')]}",
-    )
+    disks.check_blocks(host, guest, when)
     now = marks(guest)
     host.check(
         all(now[name]["writes"] >= mark[name]["writes"] for name in mark),

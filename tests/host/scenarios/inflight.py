@@ -16,6 +16,8 @@ SCENARIO = {
 
 API = "/run/inflight.api"
 WRITERS = 8
+# Long enough for some of them to get a turn.
+BEATS = 8
 
 
 def run(host):
@@ -28,11 +30,12 @@ def run(host):
         hf=f"hf.disk={WRITERS} hf.spin=0",
         options=f"--agent {updates.AGENT} --api-socket {API} --disk path=/dev/vda,id=slow,direct=on",
     ).start()
-    slow(host, guest)
+    # Each of them always waits for one: requests are outstanding whenever one looks.
+    disks.goes_on(host, guest, f"{WRITERS} writers on a disk of {SCENARIO['disks']['slow']['iops']} requests a second", BEATS)
     updates.update(host, [guest], host.new, "time to drain")
     resubmitted = counters(host)["resubmitted"]
     host.check(resubmitted == 0, "time to drain: all requests were finished before the freeze, none was done again", f"{resubmitted} were done again")
-    whole(host, guest, "time to drain")
+    disks.goes_on(host, guest, "time to drain", BEATS)
     updates.update(host, [guest], host.new, "no time to drain", more="--freeze-timeout 400")
     resubmitted = counters(host)["resubmitted"]
     host.check(
@@ -40,7 +43,7 @@ def run(host):
         f"no time to drain: {resubmitted} requests that were outstanding at the freeze went over in the state and were done again",
         f"no time to drain: {resubmitted} requests were done again",
     )
-    whole(host, guest, "no time to drain")
+    disks.goes_on(host, guest, "no time to drain", BEATS)
     guest.check_alive("at the end")
     guest.check_sound("at the end")
     guest.ask("disk")
@@ -53,26 +56,3 @@ def run(host):
 
 def counters(host):
     return json.loads(host.sh(f"curl -sS --fail-with-body --unix-socket {API} http://vmm/api/v1/vm.counters"))["slow"]
-
-
-def slow(host, guest):
-    """Requests are outstanding whenever one looks: the guest has written, and slower than its writers could."""
-    first = guest.ask("disk")
-    guest.wait_beats(8)
-    second = guest.ask("disk")
-    host.check(
-        second["writes"] > first["writes"] and second["errors"] == 0,
-        f"{WRITERS} writers share a disk of {SCENARIO['disks']['slow']['iops']} requests a second: each always waits for one",
-        f"{first.text}, then {second.text}",
-    )
-
-
-def whole(host, guest, when):
-    first = guest.ask("disk")
-    guest.wait_beats(8)
-    second = guest.ask("disk")
-    host.check(
-        second["writes"] > first["writes"] and second["bad"] == second["errors"] == 0,
-        f"{when}: the writers go on ({second['writes']} writes, {second['reads']} blocks read back), no error, nothing torn or stale",
-        f"{when}: {first.text}, then {second.text}",
-    )

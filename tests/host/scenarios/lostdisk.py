@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest's image is missing in the next kernel, then another is in its place: the guest waits, nothing is given up, and goes on when it is back."""
 
-from lib import updates
+from lib import disks, updates
 from lib.guest import Guest
 
 MOUNT = "holdfast.mount=/dev/vda:/srv"
@@ -34,12 +34,7 @@ def run(host):
     guest.attach()
     guest.wait_beats(2, 120)
     host.prove("the image is back: luoctl resume takes the guest up")
-    said = guest.ask("disk-check", timeout=120)
-    host.check(
-        said["bad"] == said["errors"] == 0 and said["checked"] > 0,
-        f"the image is back: all {said['checked']} blocks written so far are as they were acknowledged",
-        f"{said.text}; {[line.text for line in guest.log.all('fault')]}",
-    )
+    disks.check_blocks(host, guest, "the image is back")
     guest.check_alive("at the end")
     guest.check_sound("at the end")
 
