@@ -50,6 +50,7 @@ results_host() {
     while IFS=$'\t' read -r name result why; do
         case $result in
         passed) passed "host/$name" ;;
+        again) printf 'again\t%s\t%s\n' "host/$name" "$why" >>"$RESULTS" ;;
         *) failed "host/$name" "$why" ;;
         esac
     done < <(jq -r '.scenarios[] | [.scenario, .result, "\(.why), log at \(.log)"] | @tsv' "$1")
@@ -68,6 +69,10 @@ results_end() {
     if [ "$skip" != 0 ]; then
         say "Skipped:"
         awk -F'\t' '$1 == "skip" { print "    " $2 ": " $3 }' "$RESULTS"
+    fi
+    if grep -q ^again "$RESULTS"; then
+        say "The emulation failed, and these were run once more (docs/decisions/0004):"
+        awk -F'\t' '$1 == "again" { print "    " $2 ": " $3 }' "$RESULTS"
     fi
     rm -f "$RESULTS"
     if [ "$skip" != 0 ]; then

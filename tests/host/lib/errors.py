@@ -6,5 +6,9 @@ class ScenarioFailed(Exception):
     """What the scenario wanted to prove is not so, or the emulated host broke."""
 
 
+class EmulationFailed(ScenarioFailed):
+    """The emulated host died, or a guest did not come up in its first boot: nothing was shown of the program under test."""
+
+
 class MachineLacks(Exception):
     """This machine cannot run the emulated host, for a reason that its owner can change."""

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections import deque
 
-from .errors import ScenarioFailed
+from .errors import EmulationFailed, ScenarioFailed
 from .qmp import Qmp
 
 
@@ -105,7 +105,7 @@ class Machine:
         if self.reader.read():
             self.heard = time.monotonic()
         if self.process.poll() is not None:
-            raise ScenarioFailed(f"the emulated host ended (QEMU status {self.process.returncode}): {self.why_ended()}")
+            raise EmulationFailed(f"the emulated host ended (QEMU status {self.process.returncode}): {self.why_ended()}")
 
     def why_ended(self):
         text = self.console_text()

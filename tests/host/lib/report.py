@@ -5,6 +5,10 @@ import json
 import time
 
 
+# The result of a run that the emulation spoiled (docs/decisions/0004): neither passed nor failed, and run once more.
+AGAIN = "again"
+
+
 class Report:
     def __init__(self, name):
         self.name = name
@@ -36,6 +40,12 @@ class Report:
         self.why = why
         self.log = str(log)
         print(f"{self.name}: FAILED ({why}, log at {log})", flush=True)
+
+    def again(self, why, log):
+        self.result = AGAIN
+        self.why = why
+        self.log = str(log)
+        print(f"{self.name}: EMULATION FAULT ({why}, log at {log}); run once more (docs/decisions/0004)", flush=True)
 
     def as_json(self):
         return {

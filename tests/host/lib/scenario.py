@@ -5,9 +5,9 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from .errors import MachineLacks, ScenarioFailed
+from .errors import EmulationFailed, MachineLacks, ScenarioFailed
 from .host import Host
-from .report import Report
+from .report import AGAIN, Report
 
 FOLDER = Path(__file__).resolve().parents[1] / "scenarios"
 # Run in the same way; they measure and prove nothing (tools/bench).
@@ -60,27 +60,26 @@ def names():
 
 
 def execute(scenario, setup, accel, folder, keep):
-    """Runs one scenario; its report. The folder goes away if it passed."""
+    """Runs one scenario; its reports. A fault of the emulation is reported as such, and the scenario is then run once more."""
+    first = run_once(scenario, setup, accel, folder, keep, AGAIN if accel.name == "tcg" else None)
+    if first.result != AGAIN:
+        return [first]
+    return [first, run_once(scenario, setup, accel, folder.with_name(folder.name + "-again"), keep, None)]
+
+
+def run_once(scenario, setup, accel, folder, keep, fault):
+    """One run; its report. The folder goes away if it passed. fault: the result if the emulation fails, None for a failure."""
     report = Report(scenario.name)
     print(f"{scenario.name}: {scenario.text}", flush=True)
     folder.mkdir(parents=True)
     try:
-        missing = [p for p in scenario.needs["programs"] if not setup.program(p)]
-        if missing:
-            raise ScenarioFailed(f"not built: {', '.join(missing)} (looked in {setup.build})")
-        if scenario.needs["clouds"] and not (setup.clouds and setup.stock):
-            raise ScenarioFailed("Debian's own kernels are not there: run tools/setup --for test")
-        with Host(setup, accel, scenario.name, scenario.needs, folder, report) as host:
-            if scenario.needs["boot"]:
-                host.measure(f"boot of host kernel {host.old}", host.boot())
-            scenario.run(host)
-            host.check_console()
+        lead(scenario, setup, accel, folder, report)
     except ScenarioFailed as why:
-        report.failed(str(why), folder)
-        console = folder / "console.log"
-        if console.exists():
-            for line in console.read_text(errors="replace").replace("\r", "").splitlines()[-8:]:
-                report.say(f"console | {line}")
+        if fault and isinstance(why, EmulationFailed):
+            report.again(str(why), folder)
+        else:
+            report.failed(str(why), folder)
+        say_console(folder, report)
         return report
     report.passed()
     if keep:
@@ -88,3 +87,25 @@ def execute(scenario, setup, accel, folder, keep):
     else:
         shutil.rmtree(folder, ignore_errors=True)
     return report
+
+
+def lead(scenario, setup, accel, folder, report):
+    """From what the scenario needs to its last line."""
+    missing = [p for p in scenario.needs["programs"] if not setup.program(p)]
+    if missing:
+        raise ScenarioFailed(f"not built: {', '.join(missing)} (looked in {setup.build})")
+    if scenario.needs["clouds"] and not (setup.clouds and setup.stock):
+        raise ScenarioFailed("Debian's own kernels are not there: run tools/setup --for test")
+    with Host(setup, accel, scenario.name, scenario.needs, folder, report) as host:
+        if scenario.needs["boot"]:
+            host.measure(f"boot of host kernel {host.old}", host.boot())
+        scenario.run(host)
+        host.check_console()
+
+
+def say_console(folder, report):
+    """The last lines of the host's console, for one who has only the output."""
+    console = folder / "console.log"
+    if console.exists():
+        for line in console.read_text(errors="replace").replace("\r", "").splitlines()[-8:]:
+            report.say(f"console | {line}")
