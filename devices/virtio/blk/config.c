@@ -5,6 +5,17 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "devices/option_text.h"
+
+static const struct option_key keys[] = {
+	{"path", OPTION_TEXT, NULL, NULL},	   {"id", OPTION_TEXT, NULL, NULL},
+	{"serial", OPTION_TEXT, NULL, NULL},	   {"readonly", OPTION_SWITCH, NULL, NULL},
+	{"direct", OPTION_SWITCH, NULL, NULL},	   {"sparse", OPTION_SWITCH, NULL, NULL},
+	{"lock", OPTION_SWITCH, NULL, NULL},	   {"disable_io_uring", OPTION_SWITCH, NULL, NULL},
+	{"num_queues", OPTION_NUMBER, NULL, NULL}, {"queue_size", OPTION_NUMBER, NULL, NULL},
+	{"slot", OPTION_NUMBER, NULL, NULL},	   OPTION_KEYS_RATE_LIMITS,
+};
+static const struct option_keys options = {keys, ARRAY_SIZE(keys)};
 
 void virtio_blk_config_init(struct virtio_blk_config *config)
 {
@@ -80,7 +91,7 @@ void virtio_blk_config_read(json_t *json, const char *path, struct virtio_blk_co
 		read_object(json, path, ret, problems);
 		return;
 	}
-	object = blk_config_text_to_json(json_string_value(json), path, problems);
+	object = option_text_to_json(&options, json_string_value(json), path, problems);
 	if (object)
 		read_object(object, path, ret, problems);
 	json_decref(object);
@@ -89,7 +100,7 @@ void virtio_blk_config_read(json_t *json, const char *path, struct virtio_blk_co
 int virtio_blk_config_parse(const char *text, struct virtio_blk_config *ret, struct error *err)
 {
 	struct problems problems = {0};
-	json_t *object = blk_config_text_to_json(text, "disk", &problems);
+	json_t *object = option_text_to_json(&options, text, "disk", &problems);
 
 	virtio_blk_config_init(ret);
 	if (object)

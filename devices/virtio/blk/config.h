@@ -56,10 +56,4 @@ int virtio_blk_config_parse(const char *text, struct virtio_blk_config *ret, str
 /* virtio_blk_config_read() of it gives an equal one. New reference; NULL: out of memory. */
 json_t *virtio_blk_config_to_json(const struct virtio_blk_config *config);
 
-/*
- * config_text.c: "key=value,key=value" into a JSON object. A value with a comma is put in double
- * quotes. New reference; NULL after a problem was added.
- */
-json_t *blk_config_text_to_json(const char *text, const char *path, struct problems *problems);
-
 #endif

@@ -1,42 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "devices/option_text.h"
+
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
-#include "devices/virtio/blk/config.h"
 
-enum value_kind { VALUE_TEXT, VALUE_SWITCH, VALUE_NUMBER };
-
-/* bucket: the key is `field` of that object inside "rate_limiter_config". */
-static const struct option {
-	const char *key;
-	enum value_kind kind;
-	const char *bucket, *field;
-} options[] = {
-	{"path", VALUE_TEXT, NULL, NULL},
-	{"id", VALUE_TEXT, NULL, NULL},
-	{"serial", VALUE_TEXT, NULL, NULL},
-	{"readonly", VALUE_SWITCH, NULL, NULL},
-	{"direct", VALUE_SWITCH, NULL, NULL},
-	{"sparse", VALUE_SWITCH, NULL, NULL},
-	{"lock", VALUE_SWITCH, NULL, NULL},
-	{"disable_io_uring", VALUE_SWITCH, NULL, NULL},
-	{"num_queues", VALUE_NUMBER, NULL, NULL},
-	{"queue_size", VALUE_NUMBER, NULL, NULL},
-	{"slot", VALUE_NUMBER, NULL, NULL},
-	{"bw_size", VALUE_NUMBER, "bandwidth", "size"},
-	{"bw_one_time_burst", VALUE_NUMBER, "bandwidth", "one_time_burst"},
-	{"bw_refill_time", VALUE_NUMBER, "bandwidth", "refill_time"},
-	{"ops_size", VALUE_NUMBER, "ops", "size"},
-	{"ops_one_time_burst", VALUE_NUMBER, "ops", "one_time_burst"},
-	{"ops_refill_time", VALUE_NUMBER, "ops", "refill_time"},
-};
-
-static const struct option *find(const char *key)
+static const struct option_key *find(const struct option_keys *keys, const char *key)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(options); i++) {
-		if (strcmp(options[i].key, key) == 0)
-			return &options[i];
+	for (unsigned int i = 0; i < keys->count; i++) {
+		if (strcmp(keys->keys[i].key, key) == 0)
+			return &keys->keys[i];
 	}
 	return NULL;
 }
@@ -49,27 +24,55 @@ static const struct option *find(const char *key)
 		problem_add(problems, "%s.%s: %s", where, (o)->key, _text); \
 	} while (0)
 
+/* "3:4:5" into an array. NULL: it is none. */
+static json_t *numbers(const char *text)
+{
+	json_t *array = json_array();
+	const char *at = text;
+
+	do {
+		uint64_t number;
+		char one[24];
+		size_t len = strcspn(at, ":");
+
+		snprintf(one, sizeof(one), "%.*s", (int)MIN_OF(len, sizeof(one) - 1), at);
+		if (len >= sizeof(one) || size_parse(one, &number) < 0 || number > INT64_MAX) {
+			json_decref(array);
+			return NULL;
+		}
+		json_array_append_new(array, json_integer((json_int_t)number));
+		at += len;
+	} while (*at++ == ':');
+	return array;
+}
+
 /* New reference; NULL after a problem was added. */
-static json_t *value_of(const struct option *o, const char *text, const char *where,
+static json_t *value_of(const struct option_key *o, const char *text, const char *where,
 			struct problems *p)
 {
 	uint64_t number;
 	json_t *json = NULL;
 
 	switch (o->kind) {
-	case VALUE_SWITCH:
+	case OPTION_SWITCH:
 		if (strcmp(text, "on") == 0 || strcmp(text, "true") == 0)
 			return json_true();
 		if (strcmp(text, "off") == 0 || strcmp(text, "false") == 0)
 			return json_false();
 		key_problem(p, where, o, "must be on or off, not \"%.64s\"", text);
 		break;
-	case VALUE_NUMBER:
+	case OPTION_NUMBER:
 		if (size_parse(text, &number) == 0 && number <= INT64_MAX)
 			return json_integer((json_int_t)number);
 		key_problem(p, where, o, "must be a number, not \"%.64s\"", text);
 		break;
-	case VALUE_TEXT:
+	case OPTION_NUMBERS:
+		json = numbers(text);
+		if (!json)
+			key_problem(p, where, o,
+				    "must be numbers with \":\" between them, not \"%.64s\"", text);
+		break;
+	case OPTION_TEXT:
 	default:
 		json = json_string(text);
 		if (!json)
@@ -90,7 +93,7 @@ static json_t *sub_object(json_t *parent, const char *key)
 	return child;
 }
 
-static void store(json_t *object, const struct option *o, const char *text, const char *where,
+static void store(json_t *object, const struct option_key *o, const char *text, const char *where,
 		  struct problems *p)
 {
 	json_t *target = object;
@@ -132,24 +135,26 @@ static bool next_item(const char **text, char *buf, size_t size, bool *ret_bad)
 	return true;
 }
 
-static void read_item(json_t *object, char *item, const char *where, struct problems *p)
+static void read_item(const struct option_keys *keys, json_t *object, char *item, const char *where,
+		      struct problems *p)
 {
 	char *equals = strchr(item, '=');
-	const struct option *o;
+	const struct option_key *o;
 
 	if (!equals) {
 		problem_add(p, "%s: \"%.64s\": must be key=value", where, item);
 		return;
 	}
 	*equals = '\0';
-	o = find(item);
+	o = find(keys, item);
 	if (o)
 		store(object, o, equals + 1, where, p);
 	else
 		problem_add(p, "%s.%.64s: unknown key", where, item);
 }
 
-json_t *blk_config_text_to_json(const char *text, const char *path, struct problems *problems)
+json_t *option_text_to_json(const struct option_keys *keys, const char *text, const char *path,
+			    struct problems *problems)
 {
 	unsigned int before = problems->count;
 	json_t *object = json_object();
@@ -158,7 +163,7 @@ json_t *blk_config_text_to_json(const char *text, const char *path, struct probl
 
 	while (!bad && next_item(&text, item, sizeof(item), &bad)) {
 		if (!bad)
-			read_item(object, item, path, problems);
+			read_item(keys, object, item, path, problems);
 	}
 	if (bad)
 		problem_add(problems, "%s: too long, or a quote is not closed", path);
