@@ -22,6 +22,21 @@ struct guest_memory {
 	void *opaque;
 };
 
+/* The way back: pages that a guest does not use, for the host to use. */
+struct guest_discard {
+	/*
+	 * Gives len bytes at gpa back to the host, both multiples of GUEST_DISCARD_PAGE; they read
+	 * as zeroes then, and take memory of the host again when something is written to them. 0.
+	 * -EINVAL: not whole pages. -EFAULT: not all of it lies in one piece of guest RAM. Nothing
+	 * was done then. Else what the kernel says, -EPERM for memory that is preserved for an
+	 * update; some of it may have been given back. Any thread.
+	 */
+	int (*discard)(void *opaque, uint64_t gpa, uint64_t len);
+	void *opaque;
+};
+
+#define GUEST_DISCARD_PAGE 4096U
+
 /* A wire to the interrupt controller; level-triggered users hold it, edge-triggered ones pulse it
  * (true, false). */
 struct irq_line {

@@ -70,6 +70,15 @@ void *guest_ram_ptr(const struct guest_ram *ram, uint64_t gpa, uint64_t len);
 /* What devices are given. */
 struct guest_memory guest_ram_view(struct guest_ram *ram);
 
+/*
+ * guest_memory_discard.c. Punches holes into the memfds, see struct guest_discard: whoever reads
+ * there next finds zeroes, be it the guest, this process or a kernel thread. Not for RAM that a
+ * device was told to use by its physical address (VFIO).
+ */
+int guest_ram_discard(const struct guest_ram *ram, uint64_t gpa, uint64_t len);
+/* What devices are given. */
+struct guest_discard guest_ram_discarder(struct guest_ram *ram);
+
 /* Copies with bounds check. -EFAULT: not all of it is RAM, nothing was copied. len 0 is 0. Any
  * thread. */
 int guest_ram_write(const struct guest_ram *ram, uint64_t gpa, const void *data, uint64_t len);
