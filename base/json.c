@@ -58,6 +58,11 @@ static json_t *take(struct json_reader *r, const char *key)
 	return json_object_get(r->object, key);
 }
 
+json_t *json_get_value(struct json_reader *r, const char *key)
+{
+	return take(r, key);
+}
+
 const char *json_get_string(struct json_reader *r, const char *key, const char *fallback,
 			    size_t max)
 {

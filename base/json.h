@@ -49,6 +49,8 @@ bool json_get_bool(struct json_reader *r, const char *key, bool fallback);
 /* Bytes: a number, or a string with a K, M, G or T suffix ("2G": powers of 1024). */
 uint64_t json_get_size(struct json_reader *r, const char *key, uint64_t fallback, uint64_t min,
 		       uint64_t max);
+/* Of any type; NULL when absent. Borrowed. */
+json_t *json_get_value(struct json_reader *r, const char *key);
 /* NULL when absent or of the wrong type (the latter is a problem). Borrowed. */
 json_t *json_get_object(struct json_reader *r, const char *key);
 json_t *json_get_array(struct json_reader *r, const char *key);
