@@ -22,6 +22,8 @@ const struct cli_option cli_options[] = {
 	 "a virtio console: stdio, pty, file=PATH, socket=PATH or off (default off)"},
 	{"rng", OPTION_TEXT, VM, false, "src=FILE|off",
 	 "what the guest's entropy device reads (default src=/dev/urandom)"},
+	{"balloon", OPTION_TEXT, VM, false, "size=SIZE[,...]",
+	 "memory that the guest does without, or off (the default); keys in vmm(1)"},
 	{"disk", OPTION_LIST, VM, false, "path=FILE[,...]",
 	 "a raw image or block device as a disk; several times for several, keys in vmm(1)"},
 	{"api-socket", OPTION_TEXT, VM, true, "PATH", "serve the HTTP API on this UNIX socket"},

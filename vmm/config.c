@@ -73,6 +73,15 @@ static void check_rng(struct problems *p, const struct rng_config *rng)
 		problem_add(p, "rng: %s is a folder", rng->source);
 }
 
+static void check_balloon(struct problems *p, const struct vm_config *config)
+{
+	struct error err = ERROR_INIT;
+
+	if (config->balloon.on &&
+	    virtio_balloon_check_size(config->balloon.size, config->memory, &err) < 0)
+		problem_add(p, "%s", error_message(&err));
+}
+
 static void check_console(struct problems *p, const char *key, const struct console_config *console)
 {
 	if (console->mode == CONSOLE_FILE || console->mode == CONSOLE_SOCKET)
@@ -104,6 +113,7 @@ void config_check_devices(const struct vm_config *config, struct problems *p)
 		problem_add(p, "console and hvc: both are stdio, which can serve one of them: "
 			       "--console has it unless it says otherwise");
 	check_rng(p, &config->rng);
+	check_balloon(p, config);
 	config_check_disks(config, p);
 	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
 		for (unsigned int j = i + 1; j < ARRAY_SIZE(paths); j++)

@@ -110,6 +110,19 @@ static void read_rng(struct json_reader *r, struct rng_config *rng)
 	}
 }
 
+static void read_balloon(struct json_reader *r, struct virtio_balloon_config *balloon)
+{
+	struct virtio_balloon_config read;
+	unsigned int before = r->problems->count;
+	json_t *value = json_get_value(r, "balloon");
+
+	if (!value)
+		return;
+	virtio_balloon_config_read(value, "balloon", &read, r->problems);
+	if (r->problems->count == before)
+		*balloon = read;
+}
+
 static void read_disks(struct json_reader *r, struct vm_config *config)
 {
 	json_t *array = json_get_array(r, "disk");
@@ -134,6 +147,7 @@ void config_read(json_t *json, struct vm_config *config, struct problems *proble
 	read_console(&r, "console", &config->console);
 	read_console(&r, "hvc", &config->hvc);
 	read_rng(&r, &config->rng);
+	read_balloon(&r, &config->balloon);
 	read_disks(&r, config);
 	read_text(&r, "api-socket", config->api_socket, sizeof(config->api_socket));
 	read_text(&r, "agent", config->agent, sizeof(config->agent));
@@ -171,13 +185,14 @@ static json_t *rng_to_json(const struct rng_config *rng)
 
 json_t *vm_config_to_json(const struct vm_config *config)
 {
-	return json_pack("{ss ss ss ss si sI so so so so ss ss sb}", "id", config->id, "kernel",
+	return json_pack("{ss ss ss ss si sI so so so so so ss ss sb}", "id", config->id, "kernel",
 			 config->kernel, "initramfs", config->initramfs, "cmdline", config->cmdline,
 			 "cpus", (int)config->cpus, "memory", (json_int_t)config->memory, "console",
 			 console_to_json(&config->console), "hvc", console_to_json(&config->hvc),
-			 "rng", rng_to_json(&config->rng), "disk", config_disks_to_json(config),
-			 "api-socket", config->api_socket, "agent", config->agent,
-			 "preserve-on-update", (int)config->preserve_on_update);
+			 "rng", rng_to_json(&config->rng), "balloon",
+			 virtio_balloon_config_to_json(&config->balloon), "disk",
+			 config_disks_to_json(config), "api-socket", config->api_socket, "agent",
+			 config->agent, "preserve-on-update", (int)config->preserve_on_update);
 }
 
 static void make_absolute(const char *key, char path[PATH_MAX], struct problems *problems)

@@ -107,6 +107,7 @@ static int make_devices(struct machine *m, struct error *err)
 	struct machine_devices_params devices = {
 		.config = &m->config,
 		.loop = m->loop,
+		.ram = m->ram,
 		.control = &m->control,
 		.gone = on_device_gone,
 		.opaque = m,
@@ -208,6 +209,31 @@ int machine_request_unplug(struct machine *m, const char *device, struct error *
 int machine_resize_disk(struct machine *m, const char *id, uint64_t size, struct error *err)
 {
 	return machine_devices_resize_disk(m->devices, id, size, err);
+}
+
+int machine_resize_balloon(struct machine *m, uint64_t size, struct error *err)
+{
+	int r = machine_devices_resize_balloon(m->devices, size, err);
+
+	if (r == 0)
+		m->config.balloon.size = size;
+	return r;
+}
+
+json_t *machine_balloon_statistics(struct machine *m)
+{
+	return machine_devices_balloon_statistics(m->devices);
+}
+
+void machine_keep_memory(struct machine *m, bool keep)
+{
+	m->memory_kept = keep;
+	machine_devices_keep_memory(m->devices, keep);
+}
+
+bool machine_memory_is_kept(const struct machine *m)
+{
+	return m->memory_kept;
 }
 
 json_t *machine_counters(const struct machine *m)

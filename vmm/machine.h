@@ -99,12 +99,22 @@ int machine_resumed(struct machine *machine, struct error *err);
  * changed.
  */
 int machine_plug(struct machine *machine, const struct vm_config *config, struct error *err);
-/* Asks the guest to give a device ("rng", "hvc", the id of a disk) back. When it has done so, which
- * may be never, machine_config() is without it. -ENOENT: there is none. */
+/* Asks the guest to give a device ("rng", "hvc", "balloon", the id of a disk) back. When it has
+ * done so, which may be never, machine_config() is without it. -ENOENT: there is none. */
 int machine_request_unplug(struct machine *machine, const char *device, struct error *err);
 
 /* As virtio_blk_resize(); may wait for the disk's thread. -ENOENT: no disk has that id. */
 int machine_resize_disk(struct machine *machine, const char *id, uint64_t size, struct error *err);
+/* As virtio_balloon_resize(); machine_config() has the new size. -ENOENT: there is no balloon. */
+int machine_resize_balloon(struct machine *machine, uint64_t size, struct error *err);
+/* As virtio_balloon_statistics(). New reference; NULL: there is no balloon. */
+json_t *machine_balloon_statistics(struct machine *machine);
+/*
+ * Guest RAM that is preserved must keep all of its pages: from when this returns until it is called
+ * with false, no device gives any back to the host. A machine that was loaded begins so.
+ */
+void machine_keep_memory(struct machine *machine, bool keep);
+bool machine_memory_is_kept(const struct machine *machine);
 /* What the devices have done, by their names. New reference. */
 json_t *machine_counters(const struct machine *machine);
 

@@ -6,6 +6,7 @@
 
 #include "base/loop_thread.h"
 #include "base/util.h"
+#include "devices/virtio/balloon/balloon.h"
 #include "devices/virtio/blk/blk.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/rng.h"
@@ -17,8 +18,9 @@ struct device {
 	struct loop_thread *thread; /* owned; NULL: the main loop */
 	unsigned int slot;
 	char name[VM_DEVICE_NAME_MAX];
-	struct virtio_blk *disk; /* borrowed; NULL: it is none */
-	bool fresh;		 /* of the call that is under way: taken back if it fails */
+	struct virtio_blk *disk;	/* borrowed; NULL: it is none */
+	struct virtio_balloon *balloon; /* the same */
+	bool fresh;			/* of the call that is under way: taken back if it fails */
 };
 
 struct machine_devices {
@@ -32,8 +34,9 @@ struct machine_devices {
 struct made {
 	const struct virtio_device_ops *ops;
 	void *dev;
-	struct loop_thread *thread; /* taken; NULL: the device lives on the main loop */
-	struct virtio_blk *disk;    /* dev, if it is one */
+	struct loop_thread *thread;	/* taken; NULL: the device lives on the main loop */
+	struct virtio_blk *disk;	/* dev, if it is one */
+	struct virtio_balloon *balloon; /* the same */
 };
 
 static unsigned int rng_count(const struct vm_config *config)
@@ -72,6 +75,33 @@ static int hvc_make(struct machine_devices *d, unsigned int index _unused_, stru
 		return r;
 	d->hvc = backend;
 	*ret = (struct made){.ops = &virtio_console_ops, .dev = console};
+	return 0;
+}
+
+static unsigned int balloon_count(const struct vm_config *config)
+{
+	return config->balloon.on;
+}
+
+static int balloon_make(struct machine_devices *d, unsigned int index _unused_, struct made *ret,
+			struct error *err)
+{
+	const struct guest_memory ram = guest_ram_view(d->params.ram);
+	const struct guest_discard discard = guest_ram_discarder(d->params.ram);
+	struct virtio_balloon *balloon;
+	struct loop_thread *thread;
+	int r = loop_thread_new("balloon", &thread, err);
+
+	if (r < 0)
+		return r;
+	r = virtio_balloon_new(&d->params.config->balloon, guest_ram_size(d->params.ram), &ram,
+			       &discard, &balloon, err);
+	if (r < 0) {
+		loop_thread_free(thread);
+		return r;
+	}
+	*ret = (struct made){
+		.ops = &virtio_balloon_ops, .dev = balloon, .thread = thread, .balloon = balloon};
 	return 0;
 }
 
@@ -115,6 +145,7 @@ static const struct {
 		    struct error *err);
 } kinds[] = {
 	{"disk", 0, disk_count, disk_make},
+	{"balloon", 29, balloon_count, balloon_make},
 	{"rng", 30, rng_count, rng_make},
 	{"hvc", 31, hvc_count, hvc_make},
 };
@@ -142,8 +173,11 @@ static int add(struct machine_devices *d, const char *name, unsigned int slot, b
 {
 	struct loop *loop = made->thread ? loop_thread_loop(made->thread) : d->params.loop;
 	const struct pci_attach attach = machine_pci_attach(d->params.pci, slot);
-	struct device device = {
-		.thread = made->thread, .slot = slot, .disk = made->disk, .fresh = true};
+	struct device device = {.thread = made->thread,
+				.slot = slot,
+				.disk = made->disk,
+				.balloon = made->balloon,
+				.fresh = true};
 	int r = virtio_pci_new(made->ops, made->dev, loop, &attach, &device.v, err);
 
 	if (r == 0) {
@@ -298,6 +332,18 @@ static json_t *disk_counters(const struct virtio_blk *disk)
 		(json_int_t)c.throttled, "resubmitted", (json_int_t)c.resubmitted);
 }
 
+static json_t *balloon_counters(const struct virtio_balloon *balloon)
+{
+	struct virtio_balloon_counters c;
+
+	virtio_balloon_get_counters(balloon, &c);
+	return json_pack("{sI sI sI sI sI sI}", "inflated-bytes", (json_int_t)c.inflated_bytes,
+			 "deflated-bytes", (json_int_t)c.deflated_bytes, "reported-bytes",
+			 (json_int_t)c.reported_bytes, "given-back-bytes",
+			 (json_int_t)c.given_back_bytes, "refused", (json_int_t)c.refused, "failed",
+			 (json_int_t)c.failed);
+}
+
 json_t *machine_devices_counters(const struct machine_devices *d)
 {
 	json_t *all = json_object();
@@ -305,8 +351,45 @@ json_t *machine_devices_counters(const struct machine_devices *d)
 	for (unsigned int i = 0; i < d->count; i++) {
 		if (d->all[i].disk)
 			json_object_set_new(all, d->all[i].name, disk_counters(d->all[i].disk));
+		if (d->all[i].balloon)
+			json_object_set_new(all, d->all[i].name,
+					    balloon_counters(d->all[i].balloon));
 	}
 	return all;
+}
+
+/* ---- The balloon. ---- */
+
+static struct virtio_balloon *find_balloon(struct machine_devices *d)
+{
+	const struct device *device = find(d, "balloon");
+
+	return device ? device->balloon : NULL;
+}
+
+int machine_devices_resize_balloon(struct machine_devices *d, uint64_t size, struct error *err)
+{
+	struct virtio_balloon *balloon = find_balloon(d);
+
+	if (!balloon)
+		return error_set(err, -ENOENT,
+				 "the VM has no balloon: start it with --balloon, or plug one in");
+	return virtio_balloon_resize(balloon, size, err);
+}
+
+json_t *machine_devices_balloon_statistics(struct machine_devices *d)
+{
+	struct virtio_balloon *balloon = find_balloon(d);
+
+	return balloon ? virtio_balloon_statistics(balloon) : NULL;
+}
+
+void machine_devices_keep_memory(struct machine_devices *d, bool keep)
+{
+	struct virtio_balloon *balloon = find_balloon(d);
+
+	if (balloon)
+		virtio_balloon_keep(balloon, keep);
 }
 
 /* ---- Life. ---- */

@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "base/state.h"
 #include "vmm/config.h"
+#include "vmm/guest_memory.h"
 #include "vmm/machine_pci.h"
 
 #define MACHINE_DEVICES_MAX (PCI_SLOTS_MAX - 1)
@@ -20,6 +21,7 @@ struct machine_devices;
 struct machine_devices_params {
 	const struct vm_config *config;
 	struct loop *loop;
+	struct guest_ram *ram;
 	struct machine_pci *pci;
 	struct machine_control *control;
 	/* A guest gave the device of that name back and it is gone. May be NULL. */
@@ -37,8 +39,8 @@ void machine_devices_free(struct machine_devices *devices); /* NULL is fine */
  */
 int machine_devices_plug(struct machine_devices *devices, const struct vm_config *config,
 			 struct error *err);
-/* Asks the guest for the device of that name ("rng", "hvc", or the id of a disk). -ENOENT: the VM
- * has none. */
+/* Asks the guest for the device of that name ("rng", "hvc", "balloon", or the id of a disk).
+ * -ENOENT: the VM has none. */
 int machine_devices_request_unplug(struct machine_devices *devices, const char *name,
 				   struct error *err);
 
@@ -49,7 +51,15 @@ void machine_devices_check_update(struct machine_devices *devices, struct proble
 /* As virtio_blk_resize(). -ENOENT: no disk has that id. */
 int machine_devices_resize_disk(struct machine_devices *devices, const char *id, uint64_t size,
 				struct error *err);
-/* What each disk has done, by its id; see virtio_blk_get_counters(). New reference. */
+/* As virtio_balloon_resize(). -ENOENT: there is no balloon. */
+int machine_devices_resize_balloon(struct machine_devices *devices, uint64_t size,
+				   struct error *err);
+/* As virtio_balloon_statistics(); NULL: there is no balloon. */
+json_t *machine_devices_balloon_statistics(struct machine_devices *devices);
+/* From when this returns, no device gives guest memory back to the host, or they do again. */
+void machine_devices_keep_memory(struct machine_devices *devices, bool keep);
+/* What each disk has done, by its id, and the balloon; see virtio_blk_get_counters() and
+ * virtio_balloon_get_counters(). New reference. */
 json_t *machine_devices_counters(const struct machine_devices *devices);
 
 /* Returns how many. */

@@ -46,6 +46,7 @@ struct machine {
 	/* In the order of loading. */
 	struct state_object objects[MACHINE_OBJECTS_MAX];
 	size_t object_count;
+	bool memory_kept;	  /* no device gives any back to the host */
 	bool resumed;		  /* loaded and not started since */
 	bool started;		  /* at least once */
 	struct loop_timer *nudge; /* until every vCPU has run */

@@ -44,6 +44,13 @@ static json_t *api_counters(void *opaque)
 	return vm_counters_json(p->vm);
 }
 
+static json_t *api_balloon_statistics(void *opaque)
+{
+	struct program *p = opaque;
+
+	return vm_balloon_statistics_json(p->vm);
+}
+
 static const char *api_phase(void *opaque)
 {
 	struct program *p = opaque;
@@ -86,15 +93,24 @@ static int api_resize_disk(void *opaque, const char *id, uint64_t size, struct e
 	return vm_resize_disk(p->vm, id, size, err);
 }
 
+static int api_resize_balloon(void *opaque, uint64_t size, struct error *err)
+{
+	struct program *p = opaque;
+
+	return vm_resize_balloon(p->vm, size, err);
+}
+
 static const struct api_backend backend = {
 	.info = api_info,
 	.timeline = api_timeline,
 	.counters = api_counters,
+	.balloon_statistics = api_balloon_statistics,
 	.phase = api_phase,
 	.request = api_request,
 	.add_devices = api_add_devices,
 	.remove_device = api_remove_device,
 	.resize_disk = api_resize_disk,
+	.resize_balloon = api_resize_balloon,
 };
 
 /* API and agent as the configuration says; what is there already stays. */

@@ -76,7 +76,8 @@ int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done
 	       struct error *err);
 
 /*
- * Plugs in what the document has, with the keys of the configuration ("rng", "hvc", "disk").
+ * Plugs in what the document has, with the keys of the configuration ("rng", "hvc", "balloon",
+ * "disk").
  * -EBUSY: an update is under way. -EINVAL: all that is wrong is named. Nothing is done then.
  */
 int vm_add_devices(struct vm *vm, json_t *devices, struct error *err);
@@ -84,6 +85,10 @@ int vm_add_devices(struct vm *vm, json_t *devices, struct error *err);
 int vm_remove_device(struct vm *vm, const char *device, struct error *err);
 /* Tells the guest of a disk's size, see virtio_blk_resize(). -EBUSY, -ENOENT, -EINVAL. */
 int vm_resize_disk(struct vm *vm, const char *id, uint64_t size, struct error *err);
+
+/* Asks the guest for so much of its memory (bytes), see virtio_balloon_resize(). -EBUSY, -ENOENT,
+ * -EINVAL. */
+int vm_resize_balloon(struct vm *vm, uint64_t size, struct error *err);
 
 enum update_phase vm_phase(const struct vm *vm);
 const struct vm_config *vm_config(const struct vm *vm);
@@ -96,6 +101,8 @@ bool vm_holds_only_copy(const struct vm *vm);
 /* New references. */
 json_t *vm_info_json(const struct vm *vm);
 json_t *vm_counters_json(const struct vm *vm);
+/* See virtio_balloon_statistics(); NULL: there is no balloon now. */
+json_t *vm_balloon_statistics_json(const struct vm *vm);
 json_t *vm_timeline_json(const struct vm *vm);
 
 #endif

@@ -103,3 +103,14 @@ int vm_resize_disk(struct vm *vm, const char *id, uint64_t size, struct error *e
 
 	return r < 0 ? r : machine_resize_disk(vm->parts.machine, id, size, err);
 }
+
+int vm_resize_balloon(struct vm *vm, uint64_t size, struct error *err)
+{
+	int r = need_quiet(vm, err);
+
+	if (r == 0)
+		r = machine_resize_balloon(vm->parts.machine, size, err);
+	if (r == 0)
+		vm_parts_learn(&vm->parts);
+	return r;
+}

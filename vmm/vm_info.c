@@ -71,6 +71,11 @@ json_t *vm_counters_json(const struct vm *vm)
 	return vm->parts.machine ? machine_counters(vm->parts.machine) : json_object();
 }
 
+json_t *vm_balloon_statistics_json(const struct vm *vm)
+{
+	return vm->parts.machine ? machine_balloon_statistics(vm->parts.machine) : NULL;
+}
+
 json_t *vm_timeline_json(const struct vm *vm)
 {
 	return json_pack("{ss sI so}", "id", vm->parts.config.id, "tsc-khz",

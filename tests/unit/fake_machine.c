@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "fake_priv.h"
+#include "luo/tokens.h"
 
 struct fake fake;
 
@@ -29,6 +30,7 @@ struct machine {
 	uint64_t reg;
 	bool running;
 	bool drained;
+	bool kept;
 };
 
 int fake_try(enum fake_call call, struct error *err)
@@ -204,7 +206,11 @@ int machine_load(struct machine *m, const struct state_blob *blob, enum state_mo
 
 	assert_false(m->running);
 	assert_true(m->drained);
-	return r < 0 ? r : state_load_objects(&object, 1, blob, others, mode, err);
+	if (r == 0)
+		r = state_load_objects(&object, 1, blob, others, mode, err);
+	if (r == 0 && mode == STATE_APPLY)
+		m->kept = true;
+	return r;
 }
 
 int machine_save(struct machine *m, struct state_writer *w, struct error *err)
@@ -307,6 +313,34 @@ int machine_resize_disk(struct machine *m _unused_, const char *id, uint64_t siz
 			struct error *err)
 {
 	return error_set(err, -ENOENT, "no disk %s", id);
+}
+
+int machine_resize_balloon(struct machine *m, uint64_t size, struct error *err)
+{
+	if (!m->config.balloon.on)
+		return error_set(err, -ENOENT, "no balloon");
+	m->config.balloon.size = size;
+	return 0;
+}
+
+json_t *machine_balloon_statistics(struct machine *m)
+{
+	return m->config.balloon.on ? json_pack("{sI}", "size", (json_int_t)m->config.balloon.size)
+				    : NULL;
+}
+
+void machine_keep_memory(struct machine *m, bool keep)
+{
+	/* Not before we have given up the last preserved file; luod may still have its duplicate.
+	 */
+	if (!keep && !m->config.agent[0])
+		assert_false(fake_session_open(LUO_VM_SESSION_PREFIX FAKE_ID));
+	m->kept = keep;
+}
+
+bool machine_memory_is_kept(const struct machine *m)
+{
+	return m->kept;
 }
 
 json_t *machine_counters(const struct machine *m _unused_)

@@ -113,6 +113,19 @@ static int fake_resize(void *o _unused_, const char *id, uint64_t size, struct e
 	return size == 3 * GIB ? 0 : error_set(err, -EINVAL, "only 3 GiB will do");
 }
 
+static int fake_resize_balloon(void *o _unused_, uint64_t size, struct error *err)
+{
+	server.asked++;
+	if (server.result < 0)
+		return error_set(err, server.result, "the fake says no");
+	return size <= GIB ? 0 : error_set(err, -EINVAL, "more than it has");
+}
+
+static json_t *fake_balloon_statistics(void *o _unused_)
+{
+	return server.result < 0 ? NULL : json_pack("{si si}", "size", 4096, "actual", 0);
+}
+
 static json_t *fake_counters(void *o _unused_)
 {
 	return json_pack("{s{si}}", "disk0", "read-ops", 7);
@@ -122,11 +135,13 @@ static const struct api_backend backend = {
 	.info = fake_info,
 	.timeline = fake_timeline,
 	.counters = fake_counters,
+	.balloon_statistics = fake_balloon_statistics,
 	.phase = fake_phase,
 	.request = fake_request,
 	.add_devices = fake_add,
 	.remove_device = fake_remove,
 	.resize_disk = fake_resize,
+	.resize_balloon = fake_resize_balloon,
 };
 
 static void end_verb(void *o _unused_)
@@ -278,6 +293,25 @@ static void test_devices(void **state _unused_)
 	server.result = -EBUSY;
 	out = curl("-X PUT -d '{\"rng\": \"src=/x\"}' " URL "vm.add-device");
 	assert_has(out, "urn:holdfast:problem:wrong-phase");
+}
+
+static void test_balloon(void **state _unused_)
+{
+	assert_has(curl("-X PUT -d '{\"size\": \"64M\"}' " URL "vm.resize-balloon"), "\n204");
+	assert_has(curl("-X PUT -d '{\"size\": 0}' " URL "vm.resize-balloon"), "\n204");
+	assert_int_equal(server.asked, 2);
+	assert_has(curl("-X PUT " URL "vm.resize-balloon"), "size: must be given");
+	assert_has(curl("-X PUT -d '{\"size\": -1}' " URL "vm.resize-balloon"), "\n400");
+	assert_has(curl("-X PUT -d '{\"size\": 1, \"id\": \"x\"}' " URL "vm.resize-balloon"),
+		   "id: unknown key");
+	assert_int_equal(server.asked, 2);
+	assert_has(curl("-X PUT -d '{\"size\": \"2G\"}' " URL "vm.resize-balloon"),
+		   "more than it has");
+	assert_has(curl(URL "vm.balloon-statistics"), "\"size\": 4096");
+	assert_has(curl("-X PUT " URL "vm.balloon-statistics"), "\n405");
+	server.result = -ENOENT;
+	assert_has(curl(URL "vm.balloon-statistics"), "\n404 application/problem+json");
+	assert_has(curl("-X PUT -d '{\"size\": 0}' " URL "vm.resize-balloon"), "\n404");
 }
 
 static void test_wrong_requests(void **state _unused_)
@@ -473,6 +507,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_get, start, stop),
 		cmocka_unit_test_setup_teardown(test_verbs, start, stop),
 		cmocka_unit_test_setup_teardown(test_devices, start, stop),
+		cmocka_unit_test_setup_teardown(test_balloon, start, stop),
 		cmocka_unit_test_setup_teardown(test_wrong_requests, start, stop),
 		cmocka_unit_test_setup_teardown(test_errors_of_the_vm, start, stop),
 		cmocka_unit_test_setup_teardown(test_long_verb, start, stop),

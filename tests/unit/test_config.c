@@ -46,6 +46,7 @@ static const char whole[] =
 	"{\"id\": \"web-1.a\", \"kernel\": \"/boot/k\", \"initramfs\": \"/boot/i\","
 	" \"cmdline\": \"console=ttyS0 quiet\", \"cpus\": 4, \"memory\": \"6G\","
 	" \"console\": \"socket=/run/c\", \"hvc\": \"file=/var/hvc\", \"rng\": \"src=/dev/hwrng\","
+	" \"balloon\": {\"size\": 4096},"
 	" \"api-socket\": \"/run/a\","
 	" \"agent\": \"/run/luod\", \"preserve-on-update\": true}";
 
@@ -67,6 +68,7 @@ static void test_whole(void **state _unused_)
 	assert_string_equal(config.hvc.path, "/var/hvc");
 	assert_true(config.rng.on);
 	assert_string_equal(config.rng.source, "/dev/hwrng");
+	assert_int_equal(config.balloon.size, 4096);
 	assert_string_equal(config.api_socket, "/run/a");
 	assert_string_equal(config.agent, "/run/luod");
 	assert_true(config.preserve_on_update);
@@ -177,6 +179,62 @@ static void test_over_what_is_there(void **state _unused_)
 	json_decref(json);
 }
 
+static void assert_balloon(const char *text, uint64_t size, bool deflate, bool report,
+			   uint32_t interval)
+{
+	struct vm_config config, again;
+	struct error err = ERROR_INIT;
+	json_t *json;
+
+	if (read_text(text, &config, &err) < 0)
+		fail_msg("%s: %s", text, err.message);
+	assert_true(config.balloon.on);
+	assert_int_equal(config.balloon.size, size);
+	assert_int_equal(config.balloon.deflate_on_oom, deflate);
+	assert_int_equal(config.balloon.free_page_reporting, report);
+	assert_int_equal(config.balloon.stats_interval, interval);
+	snprintf(config.id, sizeof(config.id), "a");
+	json = vm_config_to_json(&config);
+	vm_config_init(&again);
+	assert_int_equal(vm_config_from_json(json, &again, NULL), 0);
+	json_decref(json);
+	assert_memory_equal(&again.balloon, &config.balloon, sizeof(config.balloon));
+}
+
+static void test_balloon(void **state _unused_)
+{
+	struct vm_config config;
+	struct error err = ERROR_INIT;
+
+	assert_balloon("{\"balloon\": {}}", 0, false, false, 0);
+	assert_balloon("{\"balloon\": \"size=0\"}", 0, false, false, 0);
+	assert_balloon("{\"balloon\": \"size=64M,deflate-on-oom=on,free-page-reporting=on,"
+		       "stats-interval=5\"}",
+		       64 * MIB, true, true, 5);
+	assert_balloon("{\"balloon\": {\"size\": \"1G\", \"deflate-on-oom\": true,"
+		       " \"free-page-reporting\": false, \"stats-interval\": 86400}}",
+		       GIB, true, false, 86400);
+	assert_int_equal(read_text("{\"balloon\": \"off\"}", &config, &err), 0);
+	assert_false(config.balloon.on);
+	REFUSED("{\"balloon\": {\"size\": 4097}}", "balloon.size: must be a multiple of 4K");
+	REFUSED("{\"balloon\": \"size=1,stats-interval=x,colour=red\"}",
+		"balloon.stats-interval: must be a number", "balloon.colour: unknown key");
+	REFUSED("{\"balloon\": \"size=4K,deflate-on-oom=yes\"}",
+		"balloon.deflate-on-oom: must be on or off");
+	REFUSED("{\"balloon\": {\"sise\": 4096, \"stats-interval\": 86401}}", "balloon.sise",
+		"balloon.stats-interval");
+	REFUSED("{\"balloon\": true}", "balloon: must be");
+	REFUSED("{\"balloon\": \"big\"}", "\"big\"");
+	/* Not more than there is. */
+	vm_config_init(&config);
+	config.balloon = (struct virtio_balloon_config){.on = true, .size = config.memory};
+	vm_config_validate(&config, &err);
+	assert_null(strstr(err.message, "balloon"));
+	config.balloon.size += 4096;
+	assert_int_equal(vm_config_validate(&config, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "balloon: a guest of 512 MiB"));
+}
+
 static void test_validate(void **state _unused_)
 {
 	char kernel[] = "/tmp/holdfast-test-kernel-XXXXXX";
@@ -238,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_longest_id),
 		cmocka_unit_test(test_nul_in_string),
 		cmocka_unit_test(test_over_what_is_there),
+		cmocka_unit_test(test_balloon),
 		cmocka_unit_test(test_validate),
 		cmocka_unit_test(test_socket_path_too_long),
 	};

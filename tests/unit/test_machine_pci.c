@@ -24,16 +24,18 @@
 #include "vmm/x86/acpi.h"
 #include "vmm/x86/vm.h"
 
-#define VM_FD	 1234
-#define SLOT_RNG 30U
-#define SLOT_HVC 31U
+#define VM_FD	     1234
+#define SLOT_BALLOON 29U
+#define SLOT_RNG     30U
+#define SLOT_HVC     31U
 /* PCI Local Bus 3.0, 6.1: offsets; virtio 1.2, 4.1.2: vendor and devices. */
-#define SPEC_COMMAND 0x04
-#define SPEC_BAR0    0x10
-#define SPEC_LINE    0x3c
-#define VIRTIO_RNG   0x10441af4U
-#define VIRTIO_BLK   0x10421af4
-#define VIRTIO_CON   0x10431af4U
+#define SPEC_COMMAND   0x04
+#define SPEC_BAR0      0x10
+#define SPEC_LINE      0x3c
+#define VIRTIO_RNG     0x10441af4U
+#define VIRTIO_BALLOON 0x10451af4U
+#define VIRTIO_BLK     0x10421af4
+#define VIRTIO_CON     0x10431af4U
 
 static struct {
 	bool pin[GSI_COUNT];
@@ -129,6 +131,7 @@ static int make_devices(struct machine_test *t, struct error *err)
 	const struct machine_devices_params devices = {
 		.config = &t->config,
 		.loop = t->loop,
+		.ram = t->ram,
 		.pci = t->pci,
 		.control = &t->control,
 		.gone = on_gone,
@@ -393,6 +396,44 @@ static void add_disk(struct machine_test *t, unsigned int slot, const char *id, 
 	disk->slot = (uint8_t)slot;
 }
 
+/* In its slot, on a thread of its own; asked for by name, and told when memory is kept. */
+static void test_balloon(void **state _unused_)
+{
+	static struct machine_test t;
+	struct error err = ERROR_INIT;
+	json_t *json;
+
+	make(&t);
+	assert_int_equal(machine_devices_resize_balloon(t.devices, 0, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "--balloon"));
+	assert_null(machine_devices_balloon_statistics(t.devices));
+	machine_devices_keep_memory(t.devices, true);
+	t.config.balloon = (struct virtio_balloon_config){.on = true, .size = VM_MEMORY_MIN + 4096};
+	assert_int_equal(machine_devices_plug(t.devices, &t.config, &err), -EINVAL);
+	assert_int_equal(config_read(&t, SLOT_BALLOON, 0), UINT32_MAX);
+	t.config.balloon.size = 8 * MIB;
+	assert_int_equal(machine_devices_plug(t.devices, &t.config, &err), 0);
+	assert_int_equal(config_read(&t, SLOT_BALLOON, 0), VIRTIO_BALLOON);
+	assert_int_equal(machine_devices_resize_balloon(t.devices, 16 * MIB, &err), 0);
+	assert_int_equal(machine_devices_resize_balloon(t.devices, GIB, &err), -EINVAL);
+	json = machine_devices_balloon_statistics(t.devices);
+	assert_int_equal(json_integer_value(json_object_get(json, "size")), 16 * MIB);
+	assert_int_equal(json_integer_value(json_object_get(json, "actual")), 0);
+	assert_null(json_object_get(json, "statistics"));
+	json_decref(json);
+	json = machine_devices_counters(t.devices);
+	assert_non_null(json_object_get(json_object_get(json, "balloon"), "given-back-bytes"));
+	json_decref(json);
+	machine_devices_keep_memory(t.devices, true);
+	machine_devices_keep_memory(t.devices, false);
+	hotplug_write(&t, 8, 1U << SLOT_BALLOON);
+	machine_pci_settle(t.pci);
+	assert_string_equal(t.gone, "balloon");
+	assert_false(t.config.balloon.on);
+	assert_null(machine_devices_balloon_statistics(t.devices));
+	unmake(&t);
+}
+
 /* Two disks come, all or none; one goes by its name, and the slot of the other stays. */
 static void test_disks_come_and_go(void **state _unused_)
 {
@@ -517,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_without_devices),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_unplug_and_plug),
+		cmocka_unit_test(test_balloon),
 		cmocka_unit_test(test_disks_come_and_go),
 		cmocka_unit_test(test_eject_before_a_freeze),
 		cmocka_unit_test(test_state),

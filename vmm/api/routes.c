@@ -40,6 +40,17 @@ static void handle_counters(struct api_request *req, const struct route *route _
 	api_answer(req, 200, req->api->backend->counters(req->api->opaque));
 }
 
+static void handle_balloon_statistics(struct api_request *req, const struct route *route _unused_)
+{
+	json_t *statistics = req->api->backend->balloon_statistics(req->api->opaque);
+
+	if (statistics)
+		api_answer(req, 200, statistics);
+	else
+		api_problem(req, 404, "not-found", "There is no such device",
+			    "the VM has no balloon");
+}
+
 static void done_empty(void *opaque, int result, const struct error *err)
 {
 	struct api_request *req = opaque;
@@ -198,6 +209,29 @@ static void handle_resize_disk(struct api_request *req, const struct route *rout
 	answer_device(req, r, &err);
 }
 
+static void handle_resize_balloon(struct api_request *req, const struct route *route _unused_)
+{
+	struct problems problems = {0};
+	struct error err = ERROR_INIT;
+	struct json_reader reader;
+	uint64_t size;
+	json_t *body;
+	int r = parse_body(req, &body, &err);
+
+	if (r == 0) {
+		json_reader_init(&reader, body, "", &problems);
+		size = json_get_size(&reader, "size", 0, 0, INT64_MAX);
+		if (!json_has(&reader, "size"))
+			problem_add(&problems, "size: must be given");
+		json_reader_end(&reader);
+		r = problems_result(&problems, &err);
+		if (r == 0)
+			r = req->api->backend->resize_balloon(req->api->opaque, size, &err);
+	}
+	json_decref(body);
+	answer_device(req, r, &err);
+}
+
 #define API "/api/v1/"
 
 static const struct route routes[] = {
@@ -205,6 +239,7 @@ static const struct route routes[] = {
 	{"GET", API "vm.info", handle_info, VM_VERB_MAX, NULL},
 	{"GET", API "vm.timeline", handle_timeline, VM_VERB_MAX, NULL},
 	{"GET", API "vm.counters", handle_counters, VM_VERB_MAX, NULL},
+	{"GET", API "vm.balloon-statistics", handle_balloon_statistics, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.pause", handle_verb, VM_PAUSE, done_empty},
 	{"PUT", API "vm.resume", handle_verb, VM_RESUME, done_empty},
 	{"PUT", API "vm.power-button", handle_verb, VM_POWER_BUTTON, done_empty},
@@ -218,6 +253,7 @@ static const struct route routes[] = {
 	{"PUT", API "vm.add-device", handle_add_device, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.remove-device", handle_remove_device, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.resize-disk", handle_resize_disk, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.resize-balloon", handle_resize_balloon, VM_VERB_MAX, NULL},
 	{"PUT", API "vmm.shutdown", handle_verb, VM_QUIT, done_empty},
 };
 

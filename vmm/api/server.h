@@ -20,14 +20,16 @@ struct api_backend {
 	json_t *(*info)(void *opaque);
 	json_t *(*timeline)(void *opaque);
 	json_t *(*counters)(void *opaque);
+	json_t *(*balloon_statistics)(void *opaque); /* NULL: there is no balloon */
 	const char *(*phase)(void *opaque);
 	/* As vm_request(). */
 	int (*request)(void *opaque, enum vm_verb verb, uint32_t timeout_ms, vm_done_fn *done,
 		       void *done_opaque, struct error *err);
-	/* As vm_add_devices(), vm_remove_device() and vm_resize_disk(). */
+	/* As vm_add_devices(), vm_remove_device(), vm_resize_disk() and vm_resize_balloon(). */
 	int (*add_devices)(void *opaque, json_t *devices, struct error *err);
 	int (*remove_device)(void *opaque, const char *device, struct error *err);
 	int (*resize_disk)(void *opaque, const char *id, uint64_t size, struct error *err);
+	int (*resize_balloon)(void *opaque, uint64_t size, struct error *err);
 };
 
 struct api;
