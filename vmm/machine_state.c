@@ -9,11 +9,16 @@ int machine_load(struct machine *m, const struct state_blob *blob, enum state_mo
 		 struct error *err)
 {
 	static const char *const others[] = {MACHINE_STATE_OTHERS, NULL};
+	int r;
 
 	if (machine_is_running(m))
 		return error_set(err, -EBUSY, "cannot load a state into a guest that runs");
 	machine_list_objects(m);
-	return state_load_objects(m->objects, m->object_count, blob, others, mode, err);
+	r = state_load_objects(m->objects, m->object_count, blob, others, mode, err);
+	/* Its memory is a preserved file until the update is finished. */
+	if (r == 0 && mode == STATE_APPLY)
+		machine_keep_memory(m, true);
+	return r;
 }
 
 /* See arch_objects(): devices, then timers and controllers, then vCPUs, then their clock. */

@@ -312,6 +312,46 @@ static void test_frozen_at_the_deadline(void **state _unused_)
 	assert_true(fake_session_open(SESSION));
 }
 
+/* Asked for, it stays so through a reset and an update; memory is kept while it is preserved. */
+static void test_balloon(void **state _unused_)
+{
+	json_t *balloon = json_pack("{s{si}}", "balloon", "size", 4096);
+	struct error err = ERROR_INIT;
+	json_t *json;
+
+	assert_int_equal(vm_resize_balloon(t.vm, 8192, &err), -ENOENT);
+	assert_null(vm_balloon_statistics_json(t.vm));
+	assert_int_equal(vm_add_devices(t.vm, balloon, &err), 0);
+	assert_int_equal(vm_add_devices(t.vm, balloon, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "balloon: the VM has one already"));
+	assert_int_equal(vm_resize_balloon(t.vm, 8192, &err), 0);
+	assert_int_equal(vm_config(t.vm)->balloon.size, 8192);
+	assert_int_equal(ask(VM_REBOOT), 0);
+	assert_rebooted();
+	json = vm_balloon_statistics_json(t.vm);
+	assert_int_equal(json_integer_value(json_object_get(json, "size")), 8192);
+	json_decref(json);
+	for (unsigned int frozen = 0; frozen < 2; frozen++) {
+		assert_false(machine_memory_is_kept(fake.machine));
+		assert_int_equal(ask(VM_PREPARE), 0);
+		assert_true(machine_memory_is_kept(fake.machine));
+		assert_int_equal(vm_resize_balloon(t.vm, 4096, &err), -EBUSY);
+		if (frozen)
+			assert_int_equal(ask(VM_FREEZE), 0);
+		assert_true(machine_memory_is_kept(fake.machine));
+		assert_int_equal(ask(VM_ABORT), 0);
+		assert_false(machine_memory_is_kept(fake.machine));
+	}
+	/* A prepare that fails, early and late. */
+	for (unsigned int i = 0; i < 2; i++) {
+		fake.fails = i ? FAKE_PRESERVE : FAKE_CREATE;
+		assert_true(ask(VM_PREPARE) < 0);
+		assert_false(machine_memory_is_kept(fake.machine));
+		fake.fails = FAKE_NONE;
+	}
+	json_decref(balloon);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +370,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_button_at_all, start, stop),
 		cmocka_unit_test_setup_teardown(test_frozen_is_not_ended, start, stop),
 		cmocka_unit_test_setup_teardown(test_frozen_at_the_deadline, start, stop),
+		cmocka_unit_test_setup_teardown(test_balloon, start, stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,7 @@ const char *update_verb_name(enum update_verb verb);
 /* name, where it runs */
 #define UPDATE_STEPS(X)                                                                   \
 	X(PREFLIGHT, INLINE)  /* every reason not to begin */                             \
+	X(KEEP, INLINE)	      /* devices give no guest memory back any more */            \
 	X(OPEN, WORK)	      /* a session for what will be preserved */                  \
 	X(STATE_FILE, INLINE) /* the memfd that the state will be written to */           \
 	X(PRESERVE, WORK)     /* guest RAM and state file into the session: slow */       \
@@ -62,6 +63,7 @@ const char *update_verb_name(enum update_verb verb);
 	X(SAVE, INLINE)	      /* state into its file */                                   \
 	X(CONTINUE, INLINE)   /* vCPUs into the guest again */                            \
 	X(CLOSE, WORK)	      /* the session and all in it given up: unpins guest RAM */  \
+	X(RELEASE, INLINE)    /* devices may give guest memory back again */              \
 	X(TAKE, WORK)	      /* the session that the previous kernel handed over */      \
 	X(READ_STATE, INLINE) /* state copied out and checked, configuration from it */   \
 	X(READ_RAM, WORK)     /* guest RAM's memfds: slow */                              \
@@ -92,6 +94,7 @@ enum update_fact {
 	UPDATE_FACT_RAM = 1 << 6,	/* retrieved memfds that no machine has yet */
 	UPDATE_FACT_HELD = 1 << 7,	/* paused by its user: stays so when all else is restored */
 	UPDATE_FACT_DRAINED = 1 << 8,	/* its devices stand still */
+	UPDATE_FACT_KEPT = 1 << 9,	/* they give none of its memory back to the host */
 };
 
 /* A step that goes on after run() has returned; update_step_done() ends it. Not for work steps. */

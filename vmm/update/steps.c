@@ -24,6 +24,8 @@ static unsigned int facts(void *opaque)
 		facts |= UPDATE_FACT_RAM;
 	if (machine && machine_is_drained(machine))
 		facts |= UPDATE_FACT_DRAINED;
+	if (machine && machine_memory_is_kept(machine))
+		facts |= UPDATE_FACT_KEPT;
 	if (s->parts->held)
 		facts |= UPDATE_FACT_HELD;
 	return facts;
@@ -33,6 +35,7 @@ const struct update_steps update_real_steps = {
 	.step =
 		{
 			[UPDATE_STEP_PREFLIGHT] = {step_preflight, NULL},
+			[UPDATE_STEP_KEEP] = {step_keep, undo_keep},
 			[UPDATE_STEP_OPEN] = {step_open, undo_open},
 			[UPDATE_STEP_STATE_FILE] = {step_state_file, undo_state_file},
 			/* Its undo is that of open: there is no unpreserving of one file. */
@@ -43,6 +46,7 @@ const struct update_steps update_real_steps = {
 			[UPDATE_STEP_SAVE] = {step_save, undo_save},
 			[UPDATE_STEP_CONTINUE] = {step_continue, NULL},
 			[UPDATE_STEP_CLOSE] = {step_close, NULL},
+			[UPDATE_STEP_RELEASE] = {step_release, NULL},
 			/* No undo: closing a session that was taken up frees the guest's memory. */
 			[UPDATE_STEP_TAKE] = {step_take, NULL},
 			[UPDATE_STEP_READ_STATE] = {step_read_state, undo_read_state},

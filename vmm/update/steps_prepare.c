@@ -42,6 +42,28 @@ int step_preflight(void *opaque, struct error *err)
 			 problems.text);
 }
 
+/* The kernel refuses holes in a file that is preserved, and fills those that it finds. */
+int step_keep(void *opaque, struct error *err _unused_)
+{
+	struct steps *s = opaque;
+
+	machine_keep_memory(s->parts->machine, true);
+	return 0;
+}
+
+void undo_keep(void *opaque)
+{
+	struct steps *s = opaque;
+
+	machine_keep_memory(s->parts->machine, false);
+}
+
+int step_release(void *opaque, struct error *err _unused_)
+{
+	undo_keep(opaque);
+	return 0;
+}
+
 int step_open(void *opaque, struct error *err)
 {
 	struct steps *s = opaque;

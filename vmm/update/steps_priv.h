@@ -35,12 +35,15 @@ struct steps {
 
 /* steps_prepare.c */
 int step_preflight(void *opaque, struct error *err);
+int step_keep(void *opaque, struct error *err);
+void undo_keep(void *opaque);
 int step_open(void *opaque, struct error *err);
 void undo_open(void *opaque);
 int step_state_file(void *opaque, struct error *err);
 void undo_state_file(void *opaque);
 int step_preserve(void *opaque, struct error *err);
 int step_close(void *opaque, struct error *err);
+int step_release(void *opaque, struct error *err);
 
 /* steps_freeze.c */
 int step_pause(void *opaque, struct error *err);

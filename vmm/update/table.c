@@ -14,21 +14,22 @@
 #define SAVED	  UPDATE_FACT_SAVED
 #define RAM	  UPDATE_FACT_RAM
 #define DRAINED	  UPDATE_FACT_DRAINED
+#define KEPT	  UPDATE_FACT_KEPT
 
 static const struct {
 	const char *name;
 	unsigned int must, must_not;
 } phases[UPDATE_PHASE_MAX] = {
-	[UPDATE_RUNNING] = {"running", MACHINE, SESSION | STATE | PRESERVED | SAVED | RAM},
+	[UPDATE_RUNNING] = {"running", MACHINE, SESSION | STATE | PRESERVED | SAVED | RAM | KEPT},
 	[UPDATE_PREPARING] = {"preparing", MACHINE, SAVED | RAM},
-	[UPDATE_PREPARED] = {"prepared", MACHINE | SESSION | STATE | PRESERVED, SAVED | RAM},
-	[UPDATE_FREEZING] = {"freezing", MACHINE | SESSION | STATE | PRESERVED, RAM},
-	[UPDATE_FROZEN] = {"frozen", MACHINE | SESSION | STATE | PRESERVED | SAVED | DRAINED,
+	[UPDATE_PREPARED] = {"prepared", MACHINE | SESSION | STATE | PRESERVED | KEPT, SAVED | RAM},
+	[UPDATE_FREEZING] = {"freezing", MACHINE | SESSION | STATE | PRESERVED | KEPT, RAM},
+	[UPDATE_FROZEN] = {"frozen", MACHINE | SESSION | STATE | PRESERVED | SAVED | DRAINED | KEPT,
 			   RUNNING | RAM},
 	[UPDATE_WAITING] = {"waiting", 0, MACHINE | RUNNING | STATE | PRESERVED | SAVED | RAM},
 	[UPDATE_RETRIEVED] = {"retrieved", SESSION | STATE | RAM, MACHINE | RUNNING | PRESERVED},
-	[UPDATE_LOADED] = {"loaded", SESSION | MACHINE | DRAINED, RUNNING | PRESERVED | RAM},
-	[UPDATE_RESUMED] = {"resumed", SESSION | MACHINE, PRESERVED | RAM | DRAINED},
+	[UPDATE_LOADED] = {"loaded", SESSION | MACHINE | DRAINED | KEPT, RUNNING | PRESERVED | RAM},
+	[UPDATE_RESUMED] = {"resumed", SESSION | MACHINE | KEPT, PRESERVED | RAM | DRAINED},
 	[UPDATE_FAILED] = {"failed", 0, MACHINE | RUNNING | STATE | PRESERVED | SAVED | RAM},
 };
 
@@ -42,6 +43,7 @@ static const char *const fact_names[] = {
 	"RAM without a machine",
 	"a pause by the user",
 	"drained devices",
+	"kept memory",
 };
 
 const char *update_phase_name(enum update_phase phase)
@@ -101,16 +103,19 @@ const char *update_step_name(enum update_step step)
 		}                                                                                \
 	}
 
+/* Memory is kept before the first page is preserved, and until nothing is preserved any more: what
+ * is undone is undone last. */
 const struct update_edge update_edges[] = {
 	EDGE(PREPARE, RUNNING, PREPARING, PREPARED, RUNNING, TIMELINE_PREPARE, NO_VERB,
-	     STEP(PREFLIGHT), STEP(OPEN), STEP(STATE_FILE), STEP(PRESERVE)),
+	     STEP(PREFLIGHT), STEP(KEEP), STEP(OPEN), STEP(STATE_FILE), STEP(PRESERVE)),
 	EDGE(FREEZE, PREPARED, FREEZING, FROZEN, PREPARED, TIMELINE_FREEZE, NO_VERB, STEP(PAUSE),
 	     STEP(DRAIN), STEP(SETTLE), STEP(SAVE)),
 	EDGE(THAW, FROZEN, FROZEN, PREPARED, FROZEN, NO_STAMP, NO_VERB, STEP(CONTINUE)),
-	EDGE(ABORT, PREPARED, PREPARED, RUNNING, PREPARED, NO_STAMP, NO_VERB, STEP(CLOSE)),
+	EDGE(ABORT, PREPARED, PREPARED, RUNNING, PREPARED, NO_STAMP, NO_VERB, STEP(CLOSE),
+	     STEP(RELEASE)),
 	/* The guest first: giving up a session takes time in proportion to its RAM. */
-	EDGE(ABORT, FROZEN, FROZEN, RUNNING, FROZEN, NO_STAMP, NO_VERB, STEP(CONTINUE),
-	     STEP(CLOSE)),
+	EDGE(ABORT, FROZEN, FROZEN, RUNNING, FROZEN, NO_STAMP, NO_VERB, STEP(CONTINUE), STEP(CLOSE),
+	     STEP(RELEASE)),
 	EDGE(RESUME, WAITING, WAITING, RETRIEVED, FAILED, TIMELINE_RETRIEVE, UPDATE_LOAD,
 	     STEP(TAKE), STEP(READ_STATE), STEP(READ_RAM)),
 	EDGE(RESUME, FAILED, FAILED, RETRIEVED, FAILED, TIMELINE_RETRIEVE, UPDATE_LOAD, STEP(TAKE),
@@ -120,7 +125,7 @@ const struct update_edge update_edges[] = {
 	EDGE(RUN, LOADED, LOADED, RESUMED, FAILED, TIMELINE_RUN, NO_VERB, STEP(ANNOUNCE),
 	     STEP(RUN)),
 	EDGE(FINISH, RESUMED, RESUMED, RUNNING, RESUMED, TIMELINE_FINISH, NO_VERB, STEP(FINISH),
-	     STEP(CLOSE)),
+	     STEP(CLOSE), STEP(RELEASE)),
 };
 
 const unsigned int update_edge_count = ARRAY_SIZE(update_edges);
