@@ -130,6 +130,10 @@ static void obey(const char *command)
 		timers_forget_longest();
 	else if (!strcmp(command, "rng"))
 		rng_say();
+	else if (!strcmp(command, "memory"))
+		memory_say();
+	else if (!strncmp(command, "use ", 4))
+		memory_use(strtoull(command + 4, NULL, 10));
 	else if (!strcmp(command, "disk"))
 		disks_say(false);
 	else if (!strcmp(command, "disk-check"))

@@ -126,6 +126,13 @@ void timers_start(void);
 void timers_view(struct timers_view *ret);
 void timers_forget_longest(void);
 
+/* ---- Memory. ---- */
+
+/* Says how much there is, and how much of it is free. */
+void memory_say(void);
+/* Fills so much memory, looks at it, and gives it back. */
+void memory_use(uint64_t mib);
+
 /* ---- Devices. ---- */
 
 /* Reads the entropy device all the time, if there is one; says what came of it. */
