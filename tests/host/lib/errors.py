@@ -6,8 +6,12 @@ class ScenarioFailed(Exception):
     """What the scenario wanted to prove is not so, or the emulated host broke."""
 
 
+class TimedOut(ScenarioFailed):
+    """What was waited for did not come."""
+
+
 class EmulationFailed(ScenarioFailed):
-    """The emulated host died, or a guest did not come up in its first boot: nothing was shown of the program under test."""
+    """The emulated host crashed, or a guest hung in its first boot: nothing was shown of the program under test."""
 
 
 class MachineLacks(Exception):

@@ -5,7 +5,7 @@ import re
 import time
 
 from . import guest_initrd, heartbeat
-from .errors import EmulationFailed, ScenarioFailed
+from .errors import EmulationFailed, TimedOut
 
 # CLOCK_REALTIME of a guest after an update: the host's clock comes from an RTC with whole seconds.
 REALTIME_TOLERANCE = 1.5
@@ -71,12 +71,11 @@ class Guest:
         return self
 
     def wait_up(self):
-        """Until the first boot is done. One that never is has shown nothing of an update, so it counts as the emulation's fault."""
+        """Until the first boot is done. One that hangs has shown nothing of an update, so it counts as the emulation's fault; a vmm
+        that ends does not."""
         try:
             self.wait_said("ready", 0, BOOT_SECONDS, "the guest is up")
-        except EmulationFailed:
-            raise
-        except ScenarioFailed as why:
+        except TimedOut as why:
             raise EmulationFailed(str(why)) from why
 
     def resume(self, options=""):

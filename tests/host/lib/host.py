@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from . import disks, initrd
-from .errors import ScenarioFailed
+from .errors import ScenarioFailed, TimedOut
 from .qemu import Machine
 
 # The agent says "alive" every two seconds; a host that says nothing for so long is stuck.
@@ -179,10 +179,10 @@ class Host:
             now = time.monotonic()
             if now - self.machine.heard > STALL_SECONDS * self.accel.factor:
                 self.machine.stall_report()
-                self.fail(f"the host stalls (silent for {now - self.machine.heard:.0f} s) while waiting for {what}")
+                raise TimedOut(f"the host stalls (silent for {now - self.machine.heard:.0f} s) while waiting for {what}")
             if now > end:
                 late = "the scenario's deadline passed" if end == self.deadline else f"not within {timeout * self.accel.factor:.0f} s"
-                self.fail(f"{late}: {what}")
+                raise TimedOut(f"{late}: {what}")
 
     def wait_for(self, name, pattern, timeout=60, what=None):
         """Until the log NAME (see log_path) holds the regular expression; the match."""

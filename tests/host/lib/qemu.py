@@ -105,7 +105,13 @@ class Machine:
         if self.reader.read():
             self.heard = time.monotonic()
         if self.process.poll() is not None:
-            raise EmulationFailed(f"the emulated host ended (QEMU status {self.process.returncode}): {self.why_ended()}")
+            raise self.death()
+
+    def death(self):
+        """The exception for it. A panic that is no crash is the kernel's own word on what it found, such as in what was handed over."""
+        decided = re.search(r"Kernel panic - not syncing: (?!Fatal exception)", self.console_text())
+        kind = ScenarioFailed if decided else EmulationFailed
+        return kind(f"the emulated host ended (QEMU status {self.process.returncode}): {self.why_ended()}")
 
     def why_ended(self):
         text = self.console_text()

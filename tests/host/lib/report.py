@@ -36,16 +36,16 @@ class Report:
         print(f"{self.name}: passed", flush=True)
 
     def failed(self, why, log):
-        self.result = "failed"
-        self.why = why
-        self.log = str(log)
-        print(f"{self.name}: FAILED ({why}, log at {log})", flush=True)
+        self.ended("failed", "FAILED", why, log)
 
     def again(self, why, log):
-        self.result = AGAIN
+        self.ended(AGAIN, "EMULATION FAULT, run once more (docs/decisions/0004)", why, log)
+
+    def ended(self, result, said, why, log):
+        self.result = result
         self.why = why
         self.log = str(log)
-        print(f"{self.name}: EMULATION FAULT ({why}, log at {log}); run once more (docs/decisions/0004)", flush=True)
+        print(f"{self.name}: {said} ({why}, log at {log})", flush=True)
 
     def as_json(self):
         return {

@@ -61,24 +61,22 @@ def names():
 
 def execute(scenario, setup, accel, folder, keep):
     """Runs one scenario; its reports. A fault of the emulation is reported as such, and the scenario is then run once more."""
-    first = run_once(scenario, setup, accel, folder, keep, AGAIN if accel.name == "tcg" else None)
+    first = run_once(scenario, setup, accel, folder, keep, accel.name == "tcg")
     if first.result != AGAIN:
         return [first]
-    return [first, run_once(scenario, setup, accel, folder.with_name(folder.name + "-again"), keep, None)]
+    return [first, run_once(scenario, setup, accel, folder.with_name(folder.name + "-again"), keep, False)]
 
 
-def run_once(scenario, setup, accel, folder, keep, fault):
-    """One run; its report. The folder goes away if it passed. fault: the result if the emulation fails, None for a failure."""
+def run_once(scenario, setup, accel, folder, keep, excused):
+    """One run; its report. The folder goes away if it passed. excused: a fault of the emulation is no failure."""
     report = Report(scenario.name)
     print(f"{scenario.name}: {scenario.text}", flush=True)
     folder.mkdir(parents=True)
     try:
         lead(scenario, setup, accel, folder, report)
     except ScenarioFailed as why:
-        if fault and isinstance(why, EmulationFailed):
-            report.again(str(why), folder)
-        else:
-            report.failed(str(why), folder)
+        over = report.again if excused and isinstance(why, EmulationFailed) else report.failed
+        over(str(why), folder)
         say_console(folder, report)
         return report
     report.passed()
