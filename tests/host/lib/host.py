@@ -169,13 +169,16 @@ class Host:
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
-    def wait(self, condition, timeout, what):
-        """Until condition() is true."""
+    def wait(self, condition, timeout, what, every=0):
+        """Until condition() is true; looks every so many seconds, for one that asks by a command each time."""
         end = min(time.monotonic() + timeout * self.accel.factor, self.deadline)
+        look = 0
         while True:
             self.hear(0.1)
-            if condition():
-                return
+            if time.monotonic() >= look:
+                if condition():
+                    return
+                look = time.monotonic() + every
             now = time.monotonic()
             if now - self.machine.heard > STALL_SECONDS * self.accel.factor:
                 self.machine.stall_report()

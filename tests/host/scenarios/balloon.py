@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory that a guest gives up, by its balloon and by free page reporting, goes back to the host, before and after an update."""
 
-import json
-import time
-
-from lib import updates
+from lib import api, updates
 from lib.guest import Guest
 
-SCENARIO = {"memory": 3072, "deadline": 600, "initrd": [("/usr/bin/curl", "/usr/bin/curl")]}
+SCENARIO = {"memory": 3072, "deadline": 600, "initrd": [api.CURL]}
 
 MIB = 1 << 20
 MEMORY = 384 * MIB
@@ -45,7 +42,7 @@ def balloon(host):
     now = guest.ask("memory")
     host.check(now["total"] == whole["total"], "deflated: the guest has all of its memory again", f"{whole.text}, then {now.text}")
     use(host, guest, 200)
-    counters = api(host, guest, "vm.counters")["balloon"]
+    counters = ask(host, guest, "vm.counters")["balloon"]
     host.check(
         counters["refused"] == 0 and counters["deflated-bytes"] >= BALLOON,
         f"deflated: {counters['deflated-bytes'] // MIB} MiB, and no page was refused",
@@ -58,8 +55,8 @@ def balloon(host):
 
 
 def resize(host, guest, size):
-    api(host, guest, "vm.resize-balloon", {"size": size})
-    wait(host, lambda: api(host, guest, "vm.balloon-statistics")["actual"] == size, f"the balloon has {size // MIB} MiB")
+    ask(host, guest, "vm.resize-balloon", {"size": size})
+    wait(host, lambda: ask(host, guest, "vm.balloon-statistics")["actual"] == size, f"the balloon has {size // MIB} MiB")
 
 
 def shrunk(host, guest, when, whole):
@@ -76,12 +73,12 @@ def statistics(host, guest, when):
     first = [0]
 
     def told():
-        said = api(host, guest, "vm.balloon-statistics")
+        said = ask(host, guest, "vm.balloon-statistics")
         first[0] = first[0] or said.get("updated", 0)
         return said.get("updated", 0) > first[0] > 0
 
     wait(host, told, f"{when}: the guest tells new statistics")
-    said = api(host, guest, "vm.balloon-statistics")["statistics"]
+    said = ask(host, guest, "vm.balloon-statistics")["statistics"]
     seen = guest.ask("memory")
     host.check(
         said["total-memory"] == seen["total"] and 0 < said["free-memory"] < seen["total"] and said["minor-faults"] > 0,
@@ -99,11 +96,11 @@ def reporting(host):
     phase(host, guest, "vm.prepare", "prepared")
     full = held(host, guest)
     host.check(full == MEMORY, "prepared: all of the guest's memory is there, preserved", f"prepared: {full} bytes of {MEMORY}")
-    before = api(host, guest, "vm.counters")["balloon"]
+    before = ask(host, guest, "vm.counters")["balloon"]
     use(host, guest, USED)
     enough = before["reported-bytes"] + USED // 2 * MIB
     wait(host, lambda: counter(host, guest, "reported-bytes") >= enough, "prepared: the guest reports what it has freed")
-    now, counters = held(host, guest), api(host, guest, "vm.counters")["balloon"]
+    now, counters = held(host, guest), ask(host, guest, "vm.counters")["balloon"]
     host.check(
         now == full and counters["failed"] == 0 and counters["given-back-bytes"] == before["given-back-bytes"],
         f"prepared: the guest reports {(counters['reported-bytes'] - before['reported-bytes']) // MIB} MiB, is answered, and nothing is given back",
@@ -129,11 +126,11 @@ def gives_back(host, guest, when):
 
 
 def counter(host, guest, name):
-    return api(host, guest, "vm.counters")["balloon"][name]
+    return ask(host, guest, "vm.counters")["balloon"][name]
 
 
 def phase(host, guest, verb, expected):
-    said = api(host, guest, verb, {})
+    said = ask(host, guest, verb, {})
     host.check(said == {"phase": expected}, f"{verb}: {expected}", f"{verb}: {said}")
 
 
@@ -150,15 +147,13 @@ def use(host, guest, mib):
     host.check(said["wrong"] == 0, f"the guest has used {mib} MiB of its memory, which was empty when it got it", said.text)
 
 
-def api(host, guest, verb, body=None):
-    data = f"-X PUT -d '{json.dumps(body)}'" if body is not None else ""
-    text = host.sh(f"curl -sS --fail-with-body --unix-socket /run/{guest.id}.api {data} http://vmm/api/v1/{verb}")
-    return json.loads(text) if text.strip() else None
+def ask(host, guest, verb, body=None):
+    return api.ask(host, f"/run/{guest.id}.api", verb, body)
 
 
 def held(host, guest):
     """Bytes that the guest's memory takes of the host: what is allocated of the vmm's memfd of that size."""
-    pid = api(host, guest, "vm.info")["pid"]
+    pid = ask(host, guest, "vm.info")["pid"]
     text = host.sh(f"for f in /proc/{pid}/fd/*; do stat -L -c '%s %b %B' $f; done 2>/dev/null", check=False)
     found = [int(b) * int(unit) for size, b, unit in map(str.split, text.splitlines()) if int(size) == MEMORY]
     if len(found) != 1:
@@ -166,18 +161,9 @@ def held(host, guest):
     return found[0]
 
 
-def wait(host, condition, what, timeout=120):
-    """As host.wait(), for what is asked of the host by a command each time."""
-    asked = 0.0
-
-    def look():
-        nonlocal asked
-        if time.monotonic() - asked < 1:
-            return False
-        asked = time.monotonic()
-        return condition()
-
-    host.wait(look, timeout, what)
+def wait(host, condition, what):
+    """Until it is so; asking takes a command in the host each time."""
+    host.wait(condition, 120, what, every=1)
 
 
 def wait_held(host, guest, before, limit, what):

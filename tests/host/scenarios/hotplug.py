@@ -2,12 +2,11 @@
 """A device is unplugged from a running guest and plugged in again, and an update after each takes the guest as it is then."""
 
 import json
-import time
 
-from lib import updates
+from lib import api, updates
 from lib.guest import Guest
 
-SCENARIO = {"memory": 2560, "deadline": 400, "initrd": [("/usr/bin/curl", "/usr/bin/curl")]}
+SCENARIO = {"memory": 2560, "deadline": 400, "initrd": [api.CURL]}
 
 API = "/run/plug.api"
 
@@ -18,7 +17,7 @@ def run(host):
     reads_on(host, guest, "at the start")
     ask(host, "vm.remove-device", {"device": "rng"})
     wait_source(host, guest, "none", "unplugged: the guest has let its entropy device go")
-    host.until(f"{curl('vm.info')} | grep -q '\"rng\": *\"off\"'", 20, "vm.info is without the device")
+    host.until(f"{api.command(API, 'vm.info')} | grep -q '\"rng\": *\"off\"'", 20, "vm.info is without the device")
     host.prove("unplugged: the configuration in vm.info is without the device")
     updates.update(host, [guest], host.new, "update without it")
     wait_source(host, guest, "none", "update without it: the guest has no entropy device")
@@ -31,30 +30,23 @@ def run(host):
     guest.check_sound("at the end")
 
 
-def curl(verb, body=None):
-    data = f"-X PUT -d '{json.dumps(body)}'" if body else ""
-    return f"curl -sS --fail-with-body --unix-socket {API} {data} http://vmm/api/v1/{verb}"
-
-
 def ask(host, verb, body):
-    host.sh(curl(verb, body))
+    api.ask(host, API, verb, body)
     host.prove(f"{verb} {json.dumps(body)} was taken")
 
 
 def wait_source(host, guest, name, what):
     """Asks again and again: the guest's kernel writes into its answers when devices come and go."""
     since = len(guest.read().said)
-    asked = 0.0
 
     def look():
-        nonlocal asked
-        if time.monotonic() - asked > 1:
-            asked = time.monotonic()
-            guest.tell("rng")
         said = guest.read().last("rng", since)
-        return said and said["source"].startswith(name)
+        if said and said["source"].startswith(name):
+            return True
+        guest.tell("rng")
+        return False
 
-    host.wait(look, 60, what)
+    host.wait(look, 60, what, every=1)
     host.prove(what)
 
 

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A slow disk has requests outstanding when its guest is frozen: they are drained in time, or done again by the next vmm; none is lost."""
 
-import json
-
-from lib import disks, updates
+from lib import api, disks, updates
 from lib.guest import Guest
 
 # So slow that eight writers always wait, and that a freeze of less than half a second cannot drain them.
@@ -11,7 +9,7 @@ SCENARIO = {
     "memory": 2560,
     "deadline": 600,
     "disks": {"slow": {"size": 32, "iops": 8}},
-    "initrd": [("/usr/bin/curl", "/usr/bin/curl")],
+    "initrd": [api.CURL],
 }
 
 API = "/run/inflight.api"
@@ -55,4 +53,4 @@ def run(host):
 
 
 def counters(host):
-    return json.loads(host.sh(f"curl -sS --fail-with-body --unix-socket {API} http://vmm/api/v1/vm.counters"))["slow"]
+    return api.ask(host, API, "vm.counters")["slow"]

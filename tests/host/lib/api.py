@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A vmm's HTTP API, asked in the host with curl as a user would. SCENARIO["initrd"] needs CURL."""
+
+import json
+
+CURL = ("/usr/bin/curl", "/usr/bin/curl")
+
+
+def command(socket, verb, body=None):
+    """The shell command. With a body it is a PUT, else a GET."""
+    data = f"-X PUT -d '{json.dumps(body)}'" if body is not None else ""
+    return f"curl -sS --fail-with-body --unix-socket {socket} {data} http://vmm/api/v1/{verb}"
+
+
+def ask(host, socket, verb, body=None):
+    """The answer; None if it is empty."""
+    text = host.sh(command(socket, verb, body))
+    return json.loads(text) if text.strip() else None
