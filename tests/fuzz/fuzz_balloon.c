@@ -20,12 +20,11 @@
  * Nothing is given back while memory is kept, nothing that is not RAM, and nothing that was not
  * given away or reported.
  */
-#include "tests/fuzz/fuzz_device.h"
 #include "tests/fuzz/fuzz_state.h"
+#include "tests/fuzz/fuzz_virtio.h"
 #include "tests/unit/balloon_test.h"
 
-#define QUEUES	   5
-#define RESETS_MAX 6 /* each takes new guest memory for rings */
+#define QUEUES 5
 
 static struct balloon_test t;
 static uint64_t features;
@@ -61,11 +60,6 @@ static void end(void)
 {
 	virtio_pci_free(t.v);
 	fake_machine_check_empty(&t.machine);
-}
-
-static bool asks_for_reset(void)
-{
-	return driver_common(&t.d, SPEC_C_STATUS, 1) & SPEC_S_NEEDS_RESET;
 }
 
 static void write_memory(struct fuzz_input *in)
@@ -140,7 +134,7 @@ static void keep(bool on)
 static void update(void)
 {
 	bool kept = t.balloon->kept;
-	struct saved first, second;
+	struct saved first;
 
 	must(virtio_pci_drain(t.v, 0, NULL) == 0);
 	first = device_save(virtio_pci_state_ops(t.v), t.v);
@@ -148,11 +142,7 @@ static void update(void)
 	balloon_test_device(&t);
 	keep(kept);
 	t.d.pci = virtio_pci_function(t.v);
-	must_load(virtio_pci_state_ops(t.v), t.v, &first);
-	second = device_save(virtio_pci_state_ops(t.v), t.v);
-	must(saved_equal(&first, &second));
-	saved_free(&first);
-	saved_free(&second);
+	must_take_over(virtio_pci_state_ops(t.v), t.v, &first);
 	virtio_pci_resumed(t.v);
 }
 
@@ -177,12 +167,9 @@ static void reset_queue(struct fuzz_input *in)
 {
 	unsigned int queue = fuzz_u8(in) % queues;
 
-	if (resets++ >= RESETS_MAX || asks_for_reset())
+	if (resets++ >= FUZZ_RESETS_MAX || fuzz_asks_for_reset(&t.d))
 		return;
-	driver_set_common(&t.d, SPEC_C_QUEUE_SELECT, queue, 2);
-	driver_set_common(&t.d, SPEC_C_QUEUE_RESET, 1, 2);
-	loop_settle(t.loop);
-	must(driver_common(&t.d, SPEC_C_QUEUE_RESET, 2) == 0);
+	fuzz_reset_queue(&t.d, t.loop, queue);
 	must(!t.balloon->work[queue].taken);
 	driver_queue_init(&t.d.queues[queue], &t.machine, BALLOON_TEST_RING,
 			  features & SPEC_F_RING_PACKED, features & SPEC_F_EVENT_IDX);
@@ -192,11 +179,9 @@ static void reset_queue(struct fuzz_input *in)
 
 static void reset_device(void)
 {
-	if (resets++ >= RESETS_MAX)
+	if (resets++ >= FUZZ_RESETS_MAX)
 		return;
-	driver_set_common(&t.d, SPEC_C_STATUS, 0, 1);
-	loop_settle(t.loop);
-	must(driver_common(&t.d, SPEC_C_STATUS, 1) == 0);
+	fuzz_reset_device(&t.d, t.loop);
 	must(t.balloon->ranges.count == 0 && !t.balloon->stats_held);
 	balloon_test_drive(&t, features, queues);
 }

@@ -18,12 +18,11 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#include "tests/fuzz/fuzz_device.h"
+#include "tests/fuzz/fuzz_virtio.h"
 #include "tests/unit/blk_test.h"
 
-#define QUEUES	   2
-#define RING	   32
-#define RESETS_MAX 6 /* each takes new guest memory for rings */
+#define QUEUES 2
+#define RING   32
 
 static struct blk_test t;
 static uint64_t features;
@@ -74,11 +73,6 @@ static void end(void)
 {
 	virtio_pci_free(t.v);
 	fake_machine_check_empty(&t.machine);
-}
-
-static bool asks_for_reset(void)
-{
-	return driver_common(&t.d, SPEC_C_STATUS, 1) & SPEC_S_NEEDS_RESET;
 }
 
 static void check(void)
@@ -163,9 +157,7 @@ static void freeze_and_thaw(void)
 static void update(void)
 {
 	uint32_t align = t.blk->image.offset_align;
-	struct saved first, second;
-	struct error err = ERROR_INIT;
-	int r;
+	struct saved first;
 
 	must(virtio_pci_drain(t.v, 0, NULL) == 0);
 	first = device_save(virtio_pci_state_ops(t.v), t.v);
@@ -174,14 +166,7 @@ static void update(void)
 	blk_test_device(&t, blk_test_slow_new);
 	t.blk->image.offset_align = align;
 	t.d.pci = virtio_pci_function(t.v);
-	r = device_load(virtio_pci_state_ops(t.v), t.v, &first, STATE_APPLY, &err);
-	if (r < 0)
-		fprintf(stderr, "%s\n", error_message(&err));
-	must(r == 0);
-	second = device_save(virtio_pci_state_ops(t.v), t.v);
-	must(saved_equal(&first, &second));
-	saved_free(&first);
-	saved_free(&second);
+	must_take_over(virtio_pci_state_ops(t.v), t.v, &first);
 	virtio_pci_resumed(t.v);
 }
 
@@ -189,23 +174,18 @@ static void reset_queue(struct fuzz_input *in)
 {
 	unsigned int queue = fuzz_u8(in) % QUEUES;
 
-	if (resets++ >= RESETS_MAX || asks_for_reset())
+	if (resets++ >= FUZZ_RESETS_MAX || fuzz_asks_for_reset(&t.d))
 		return;
-	driver_set_common(&t.d, SPEC_C_QUEUE_SELECT, queue, 2);
-	driver_set_common(&t.d, SPEC_C_QUEUE_RESET, 1, 2);
-	loop_settle(t.loop);
-	must(driver_common(&t.d, SPEC_C_QUEUE_RESET, 2) == 0);
+	fuzz_reset_queue(&t.d, t.loop, queue);
 	must(virtqueue_in_flight(virtio_queue(t.v, queue)) == 0);
 	driver_enable_queue(&t.d, queue, RING);
 }
 
 static void reset_device(void)
 {
-	if (resets++ >= RESETS_MAX)
+	if (resets++ >= FUZZ_RESETS_MAX)
 		return;
-	driver_set_common(&t.d, SPEC_C_STATUS, 0, 1);
-	loop_settle(t.loop);
-	must(driver_common(&t.d, SPEC_C_STATUS, 1) == 0);
+	fuzz_reset_device(&t.d, t.loop);
 	must(t.blk->in_flight_count == 0);
 	blk_test_drive(&t, features);
 	t.indirect = false;
