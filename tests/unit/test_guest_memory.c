@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
-#include "vmm/guest_memory.h"
+#include "tests/unit/guest_ram_test.h"
 
 #define TIB (1024 * GIB)
 
@@ -93,19 +93,9 @@ static void test_layout_refuses(void **state _unused_)
 
 /* ---- Fresh memory. ---- */
 
-static struct guest_ram *create(uint64_t size)
-{
-	struct error err = ERROR_INIT;
-	struct guest_ram *ram = NULL;
-
-	if (guest_ram_create(size, &ram, &err) < 0)
-		fail_msg("%s", err.message);
-	return ram;
-}
-
 static void test_create(void **state _unused_)
 {
-	struct guest_ram *ram = create(5 * GIB);
+	struct guest_ram *ram = guest_ram_test_create(5 * GIB);
 
 	assert_int_equal(guest_ram_size(ram), 5 * GIB);
 	assert_int_equal(guest_ram_region_count(ram), 2);
@@ -135,7 +125,7 @@ static void test_create(void **state _unused_)
 /* The mapping's flags as the kernel reports them: no core dumps, shared, huge pages. */
 static void test_mapping_flags(void **state _unused_)
 {
-	struct guest_ram *ram = create(32 * MIB);
+	struct guest_ram *ram = guest_ram_test_create(32 * MIB);
 	FILE *smaps = fopen("/proc/self/smaps", "re");
 	char line[512], start[32];
 	bool inside = false, seen = false;
@@ -190,12 +180,12 @@ static void check_edges(const struct guest_ram *ram, uint64_t start, uint64_t en
 
 static void test_ptr(void **state _unused_)
 {
-	struct guest_ram *ram = create(64 * MIB);
+	struct guest_ram *ram = guest_ram_test_create(64 * MIB);
 
 	check_edges(ram, 0, 64 * MIB);
 	guest_ram_free(ram);
 
-	ram = create(5 * GIB);
+	ram = guest_ram_test_create(5 * GIB);
 	check_edges(ram, 0, 3 * GIB);
 	check_edges(ram, 4 * GIB, 6 * GIB);
 	assert_null(guest_ram_ptr(ram, 3 * GIB - 1, GIB + 2)); /* across the hole */
@@ -207,7 +197,7 @@ static void test_ptr(void **state _unused_)
 /* Two memfds that touch in the guest are one piece: a buffer may lie across their border. */
 static void test_ptr_across_regions(void **state _unused_)
 {
-	struct guest_ram *ram = create(516 * GIB);
+	struct guest_ram *ram = guest_ram_test_create(516 * GIB);
 	const struct guest_memory_region *last = guest_ram_region(ram, 2);
 	uint64_t border = 516 * GIB, in = 0x1122334455667788ULL, out = 0;
 
@@ -226,7 +216,7 @@ static void test_ptr_across_regions(void **state _unused_)
 
 static void test_copies_and_view(void **state _unused_)
 {
-	struct guest_ram *ram = create(32 * MIB);
+	struct guest_ram *ram = guest_ram_test_create(32 * MIB);
 	struct guest_memory view = guest_ram_view(ram);
 	uint8_t in[16] = "fifteen letters", out[16] = {0};
 

@@ -14,19 +14,9 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
-#include "vmm/guest_memory.h"
+#include "tests/unit/guest_ram_test.h"
 
 #define PAGE 4096ULL
-
-static struct guest_ram *create(uint64_t size)
-{
-	struct error err = ERROR_INIT;
-	struct guest_ram *ram = NULL;
-
-	if (guest_ram_create(size, &ram, &err) < 0)
-		fail_msg("%s", err.message);
-	return ram;
-}
 
 /* Bytes that the host has in the region's file. */
 static uint64_t held(const struct guest_ram *ram, unsigned int region)
@@ -52,7 +42,7 @@ static void assert_bytes(const struct guest_ram *ram, uint64_t gpa, uint64_t len
 
 static void test_pages_go_back(void **state _unused_)
 {
-	struct guest_ram *ram = create(32 * MIB);
+	struct guest_ram *ram = guest_ram_test_create(32 * MIB);
 	struct guest_discard view = guest_ram_discarder(ram);
 	uint64_t before;
 
@@ -82,7 +72,7 @@ static void test_pages_go_back(void **state _unused_)
 
 static void test_refuses(void **state _unused_)
 {
-	struct guest_ram *ram = create(5 * GIB);
+	struct guest_ram *ram = guest_ram_test_create(5 * GIB);
 	static const struct {
 		uint64_t gpa, len;
 		int result;
@@ -116,7 +106,7 @@ static void test_refuses(void **state _unused_)
 /* A range across the border of two memfds. */
 static void test_across_regions(void **state _unused_)
 {
-	struct guest_ram *ram = create(516 * GIB);
+	struct guest_ram *ram = guest_ram_test_create(516 * GIB);
 	uint64_t border = guest_ram_region(ram, 2)->gpa;
 
 	fill(ram, border - 2 * PAGE, 4 * PAGE);
@@ -134,7 +124,7 @@ static void test_across_regions(void **state _unused_)
 /* As the kernel refuses it while the file is preserved: told, and the pages are there. */
 static void test_kernel_refuses(void **state _unused_)
 {
-	struct guest_ram *ram = create(32 * MIB);
+	struct guest_ram *ram = guest_ram_test_create(32 * MIB);
 	const struct guest_memory_region *region = guest_ram_region(ram, 0);
 
 	fill(ram, 0, PAGE);

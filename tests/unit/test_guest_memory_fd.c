@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 
 #include "base/util.h"
-#include "vmm/guest_memory.h"
+#include "tests/unit/guest_ram_test.h"
 #include "vmm/guest_memory_fd.h"
 
 /* include/uapi/linux/memfd.h and fcntl.h, said again so that a slip in ours shows. */
@@ -183,19 +183,9 @@ static int preserved(uint64_t size, int seals)
 	return fd;
 }
 
-static struct guest_ram *create(uint64_t size)
-{
-	struct error err = ERROR_INIT;
-	struct guest_ram *ram = NULL;
-
-	if (guest_ram_create(size, &ram, &err) < 0)
-		fail_msg("%s", err.message);
-	return ram;
-}
-
 static void test_adopt(void **state _unused_)
 {
-	struct guest_ram *ram = create(5 * GIB), *again = NULL;
+	struct guest_ram *ram = guest_ram_test_create(5 * GIB), *again = NULL;
 	struct error err = ERROR_INIT;
 	uint64_t value = 42;
 	int fds[2];
