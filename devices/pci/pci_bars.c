@@ -46,10 +46,10 @@ static void init_bar(struct pci_device *dev, unsigned int i)
 		flags = PCI_BASE_ADDRESS_MEM_TYPE_64;
 	if (bar->kind == PCI_BAR_MEM64_PREFETCH)
 		flags |= PCI_BASE_ADDRESS_MEM_PREFETCH;
-	pci_put32(dev->config, bar_offset(i), flags);
-	pci_put32(dev->writable, bar_offset(i), (uint32_t)~(bar->size - 1));
+	le_put32(dev->config, bar_offset(i), flags);
+	le_put32(dev->writable, bar_offset(i), (uint32_t)~(bar->size - 1));
 	if (is_mem64(bar->kind))
-		pci_put32(dev->writable, bar_offset(i + 1), (uint32_t)(~(bar->size - 1) >> 32));
+		le_put32(dev->writable, bar_offset(i + 1), (uint32_t)(~(bar->size - 1) >> 32));
 }
 
 static int add_msix_bar(struct pci_device *dev, const struct pci_params *params, struct error *err)

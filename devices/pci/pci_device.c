@@ -17,13 +17,13 @@ static void init_header(struct pci_device *dev, const struct pci_params *params)
 		else if (dev->bars[i].kind != PCI_BAR_NONE)
 			command |= PCI_COMMAND_MEMORY;
 	}
-	pci_put16(dev->config, PCI_VENDOR_ID, params->vendor_id);
-	pci_put16(dev->config, PCI_DEVICE_ID, params->device_id);
-	pci_put16(dev->writable, PCI_COMMAND, command);
-	pci_put32(dev->config, PCI_CLASS_REVISION, params->class_code << 8 | params->revision);
+	le_put16(dev->config, PCI_VENDOR_ID, params->vendor_id);
+	le_put16(dev->config, PCI_DEVICE_ID, params->device_id);
+	le_put16(dev->writable, PCI_COMMAND, command);
+	le_put32(dev->config, PCI_CLASS_REVISION, params->class_code << 8 | params->revision);
 	dev->writable[PCI_CACHE_LINE_SIZE] = 0xff;
-	pci_put16(dev->config, PCI_SUBSYSTEM_VENDOR_ID, params->subsystem_vendor_id);
-	pci_put16(dev->config, PCI_SUBSYSTEM_ID, params->subsystem_id);
+	le_put16(dev->config, PCI_SUBSYSTEM_VENDOR_ID, params->subsystem_vendor_id);
+	le_put16(dev->config, PCI_SUBSYSTEM_ID, params->subsystem_id);
 	dev->config[PCI_INTERRUPT_PIN] = params->interrupt_pin;
 	dev->writable[PCI_INTERRUPT_LINE] = 0xff;
 }

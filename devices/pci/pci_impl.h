@@ -7,6 +7,7 @@
 
 #include <linux/pci_regs.h>
 
+#include "base/le.h"
 #include "base/log.h"
 #include "devices/pci/pci.h"
 
@@ -58,24 +59,12 @@ struct pci_device {
 
 static inline uint16_t pci_get16(const struct pci_device *dev, unsigned int offset)
 {
-	return (uint16_t)(dev->config[offset] | dev->config[offset + 1] << 8);
+	return le_get16(dev->config, offset);
 }
 
 static inline uint32_t pci_get32(const struct pci_device *dev, unsigned int offset)
 {
-	return pci_get16(dev, offset) | (uint32_t)pci_get16(dev, offset + 2) << 16;
-}
-
-static inline void pci_put16(uint8_t *bytes, unsigned int offset, uint16_t value)
-{
-	bytes[offset] = (uint8_t)value;
-	bytes[offset + 1] = (uint8_t)(value >> 8);
-}
-
-static inline void pci_put32(uint8_t *bytes, unsigned int offset, uint32_t value)
-{
-	pci_put16(bytes, offset, (uint16_t)value);
-	pci_put16(bytes, offset + 2, (uint16_t)(value >> 16));
+	return le_get32(dev->config, offset);
 }
 
 /* pci_bars.c. Registers and masks of a BAR; checks kind and size. */

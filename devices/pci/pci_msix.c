@@ -51,10 +51,10 @@ static int add_capability(struct pci_device *dev, const struct pci_params *param
 	unsigned int shift = PCI_CAP_FLAGS;
 	int at;
 
-	pci_put16(body, PCI_MSIX_FLAGS - shift, (uint16_t)(params->msix_vectors - 1));
-	pci_put16(mask, PCI_MSIX_FLAGS - shift, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
-	pci_put32(body, PCI_MSIX_TABLE - shift, dev->msix.table_offset | params->msix_bar);
-	pci_put32(body, PCI_MSIX_PBA - shift, dev->msix.pba_offset | params->msix_bar);
+	le_put16(body, PCI_MSIX_FLAGS - shift, (uint16_t)(params->msix_vectors - 1));
+	le_put16(mask, PCI_MSIX_FLAGS - shift, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	le_put32(body, PCI_MSIX_TABLE - shift, dev->msix.table_offset | params->msix_bar);
+	le_put32(body, PCI_MSIX_PBA - shift, dev->msix.pba_offset | params->msix_bar);
 	at = pci_add_capability(dev, PCI_CAP_ID_MSIX, body, sizeof(body), mask, err);
 	if (at < 0)
 		return at;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "base/util.h"
 
 /* Offsets of the setup header (boot.rst, "The Real-Mode Kernel Header"). */
@@ -33,33 +34,18 @@ enum {
 #define XLF_5LEVEL  0x20U
 #define SECTOR	    512U
 
-static uint16_t get16(const uint8_t *data, size_t at)
-{
-	return (uint16_t)(data[at] | data[at + 1] << 8);
-}
-
-static uint32_t get32(const uint8_t *data, size_t at)
-{
-	return get16(data, at) | (uint32_t)get16(data, at + 2) << 16;
-}
-
-static uint64_t get64(const uint8_t *data, size_t at)
-{
-	return get32(data, at) | (uint64_t)get32(data, at + 4) << 32;
-}
-
 static int check_magic(const uint8_t *data, size_t size, const char *path, struct error *err)
 {
-	if (size < HDR_END || get16(data, HDR_BOOT_FLAG) != BOOT_FLAG ||
+	if (size < HDR_END || le_get16(data, HDR_BOOT_FLAG) != BOOT_FLAG ||
 	    memcmp(data + HDR_MAGIC, "HdrS", 4) != 0)
 		return error_set(err, -ENOEXEC,
 				 "%s: not a bzImage: give the image that a boot loader starts "
 				 "(/boot/vmlinuz-*)",
 				 path);
-	if (get16(data, HDR_VERSION) < VERSION_MIN)
-		return error_set(err, -ENOEXEC,
-				 "%s: boot protocol %u.%02u, and kexec_file_load needs 2.12", path,
-				 get16(data, HDR_VERSION) >> 8, get16(data, HDR_VERSION) & 0xff);
+	if (le_get16(data, HDR_VERSION) < VERSION_MIN)
+		return error_set(
+			err, -ENOEXEC, "%s: boot protocol %u.%02u, and kexec_file_load needs 2.12",
+			path, le_get16(data, HDR_VERSION) >> 8, le_get16(data, HDR_VERSION) & 0xff);
 	if (!(data[HDR_LOADFLAGS] & LOADED_HIGH))
 		return error_set(err, -ENOEXEC, "%s: a zImage, not a bzImage", path);
 	return 0;
@@ -68,10 +54,10 @@ static int check_magic(const uint8_t *data, size_t size, const char *path, struc
 static void read_release(const uint8_t *data, size_t size, struct bzimage *image)
 {
 	/* The pointer is relative to 0x200; 0: no text. */
-	size_t at = get16(data, HDR_KERNEL_VERSION) + 0x200U;
+	size_t at = le_get16(data, HDR_KERNEL_VERSION) + 0x200U;
 	size_t len = 0;
 
-	if (get16(data, HDR_KERNEL_VERSION) == 0)
+	if (le_get16(data, HDR_KERNEL_VERSION) == 0)
 		return;
 	while (at + len < size && len + 1 < sizeof(image->release) && data[at + len] > ' ' &&
 	       data[at + len] < 0x7f)
@@ -92,7 +78,7 @@ int bzimage_parse(const uint8_t *data, size_t size, const char *path, struct bzi
 	/* "If it is 0, the real value is 4." */
 	sectors = data[HDR_SETUP_SECTS] ? data[HDR_SETUP_SECTS] : 4U;
 	setup_size = (sectors + 1) * SECTOR;
-	wanted = setup_size + (uint64_t)get32(data, HDR_SYSSIZE) * 16;
+	wanted = setup_size + (uint64_t)le_get32(data, HDR_SYSSIZE) * 16;
 	/* syssize is rounded up: the last paragraph need not be whole. */
 	if (size + 16 <= wanted)
 		return error_set(err, -EINVAL,
@@ -101,15 +87,15 @@ int bzimage_parse(const uint8_t *data, size_t size, const char *path, struct bzi
 				 path, size, wanted);
 	read_release(data, size, ret);
 	ret->kernel_size = (uint32_t)(size - setup_size);
-	ret->init_size = get32(data, HDR_INIT_SIZE);
-	ret->kernel_alignment = get32(data, HDR_KERNEL_ALIGNMENT);
-	ret->pref_address = get64(data, HDR_PREF_ADDRESS);
-	ret->cmdline_size = get32(data, HDR_CMDLINE_SIZE);
-	ret->payload_size = get32(data, HDR_PAYLOAD_LENGTH);
-	ret->payload_offset = setup_size + get32(data, HDR_PAYLOAD_OFFSET);
-	ret->xlf_kernel_64 = get16(data, HDR_XLOADFLAGS) & XLF_64;
-	ret->xlf_above_4g = get16(data, HDR_XLOADFLAGS) & XLF_ABOVE;
-	ret->xlf_5level = get16(data, HDR_XLOADFLAGS) & XLF_5LEVEL;
+	ret->init_size = le_get32(data, HDR_INIT_SIZE);
+	ret->kernel_alignment = le_get32(data, HDR_KERNEL_ALIGNMENT);
+	ret->pref_address = le_get64(data, HDR_PREF_ADDRESS);
+	ret->cmdline_size = le_get32(data, HDR_CMDLINE_SIZE);
+	ret->payload_size = le_get32(data, HDR_PAYLOAD_LENGTH);
+	ret->payload_offset = setup_size + le_get32(data, HDR_PAYLOAD_OFFSET);
+	ret->xlf_kernel_64 = le_get16(data, HDR_XLOADFLAGS) & XLF_64;
+	ret->xlf_above_4g = le_get16(data, HDR_XLOADFLAGS) & XLF_ABOVE;
+	ret->xlf_5level = le_get16(data, HDR_XLOADFLAGS) & XLF_5LEVEL;
 	if (ret->payload_offset < setup_size || ret->payload_offset > size ||
 	    ret->payload_size > size - ret->payload_offset || ret->payload_size < 16)
 		return error_set(

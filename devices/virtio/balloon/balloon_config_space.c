@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Features and configuration space: virtio 1.2, 5.5.3 and 5.5.4. */
-#include <endian.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "devices/virtio/balloon/balloon_impl.h"
 
 uint64_t balloon_features(void *dev)
@@ -34,27 +34,12 @@ size_t balloon_config_size(void *dev _unused_)
 	return BALLOON_CONFIG_SIZE;
 }
 
-static void put32(uint8_t *space, unsigned int offset, uint32_t value)
-{
-	uint32_t le = htole32(value);
-
-	memcpy(space + offset, &le, sizeof(le));
-}
-
-static uint32_t get32(const uint8_t *space, unsigned int offset)
-{
-	uint32_t le;
-
-	memcpy(&le, space + offset, sizeof(le));
-	return le32toh(le);
-}
-
 static void build(const struct virtio_balloon *b, uint8_t space[BALLOON_CONFIG_SIZE])
 {
 	memset(space, 0, BALLOON_CONFIG_SIZE);
-	put32(space, BALLOON_C_NUM_PAGES, atomic_load(&b->target));
-	put32(space, BALLOON_C_ACTUAL, atomic_load(&b->actual));
-	put32(space, BALLOON_C_POISON_VAL, atomic_load(&b->poison));
+	le_put32(space, BALLOON_C_NUM_PAGES, atomic_load(&b->target));
+	le_put32(space, BALLOON_C_ACTUAL, atomic_load(&b->actual));
+	le_put32(space, BALLOON_C_POISON_VAL, atomic_load(&b->poison));
 }
 
 void balloon_config_read(void *dev, size_t offset, void *data, size_t size)
@@ -73,7 +58,7 @@ void balloon_config_write(void *dev, size_t offset, const void *data, size_t siz
 
 	build(b, space);
 	memcpy(space + offset, data, size);
-	atomic_store(&b->actual, get32(space, BALLOON_C_ACTUAL));
+	atomic_store(&b->actual, le_get32(space, BALLOON_C_ACTUAL));
 	if (atomic_load(&b->checked_features) & BALLOON_F_PAGE_POISON)
-		atomic_store(&b->poison, get32(space, BALLOON_C_POISON_VAL));
+		atomic_store(&b->poison, le_get32(space, BALLOON_C_POISON_VAL));
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Features and configuration space: virtio 1.2, 5.2.3 to 5.2.5. */
-#include <endian.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "devices/virtio/blk/blk_impl.h"
 
 uint64_t blk_features(void *dev)
@@ -48,27 +48,6 @@ bool blk_write_through(const struct virtio_blk *blk)
 	return !(blk->features & BLK_F_FLUSH);
 }
 
-static void put16(uint8_t *space, unsigned int offset, uint32_t value)
-{
-	uint16_t le = htole16((uint16_t)value);
-
-	memcpy(space + offset, &le, sizeof(le));
-}
-
-static void put32(uint8_t *space, unsigned int offset, uint32_t value)
-{
-	uint32_t le = htole32(value);
-
-	memcpy(space + offset, &le, sizeof(le));
-}
-
-static void put64(uint8_t *space, unsigned int offset, uint64_t value)
-{
-	uint64_t le = htole64(value);
-
-	memcpy(space + offset, &le, sizeof(le));
-}
-
 size_t blk_config_size(void *dev _unused_)
 {
 	return BLK_CONFIG_SIZE;
@@ -79,24 +58,24 @@ static void build(const struct virtio_blk *blk, uint8_t space[BLK_CONFIG_SIZE])
 	const struct blk_limits *l = &blk->limits;
 
 	memset(space, 0, BLK_CONFIG_SIZE);
-	put64(space, BLK_C_CAPACITY, atomic_load(&blk->sectors));
+	le_put64(space, BLK_C_CAPACITY, atomic_load(&blk->sectors));
 	/* Data segments: header and status take one each. */
-	put32(space, BLK_C_SEG_MAX, blk->config.queue_size - 2U);
-	put32(space, BLK_C_BLK_SIZE, l->block_size);
+	le_put32(space, BLK_C_SEG_MAX, blk->config.queue_size - 2U);
+	le_put32(space, BLK_C_BLK_SIZE, l->block_size);
 	space[BLK_C_PHYSICAL_BLOCK_EXP] = (uint8_t)l->physical_block_exp;
 	space[BLK_C_ALIGNMENT_OFFSET] = (uint8_t)l->alignment_offset;
-	put16(space, BLK_C_MIN_IO_SIZE, l->min_io_size);
-	put32(space, BLK_C_OPT_IO_SIZE, l->opt_io_size);
+	le_put16(space, BLK_C_MIN_IO_SIZE, (uint16_t)l->min_io_size);
+	le_put32(space, BLK_C_OPT_IO_SIZE, l->opt_io_size);
 	space[BLK_C_WRITEBACK] = is_writeback(blk, atomic_load(&blk->checked_features));
-	put16(space, BLK_C_NUM_QUEUES, blk->config.num_queues);
+	le_put16(space, BLK_C_NUM_QUEUES, blk->config.num_queues);
 	if (l->max_discard_sectors) {
-		put32(space, BLK_C_MAX_DISCARD_SECTORS, l->max_discard_sectors);
-		put32(space, BLK_C_MAX_DISCARD_SEG, BLK_RANGES_MAX);
-		put32(space, BLK_C_DISCARD_ALIGNMENT, l->discard_alignment);
+		le_put32(space, BLK_C_MAX_DISCARD_SECTORS, l->max_discard_sectors);
+		le_put32(space, BLK_C_MAX_DISCARD_SEG, BLK_RANGES_MAX);
+		le_put32(space, BLK_C_DISCARD_ALIGNMENT, l->discard_alignment);
 	}
 	if (l->max_zeroes_sectors) {
-		put32(space, BLK_C_MAX_ZEROES_SECTORS, l->max_zeroes_sectors);
-		put32(space, BLK_C_MAX_ZEROES_SEG, BLK_RANGES_MAX);
+		le_put32(space, BLK_C_MAX_ZEROES_SECTORS, l->max_zeroes_sectors);
+		le_put32(space, BLK_C_MAX_ZEROES_SEG, BLK_RANGES_MAX);
 		space[BLK_C_ZEROES_MAY_UNMAP] = l->write_zeroes_may_unmap != 0;
 	}
 }
