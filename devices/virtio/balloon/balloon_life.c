@@ -36,14 +36,20 @@ static int start(struct virtio_balloon *b, struct error *err)
 	return 0;
 }
 
+/* What a driver gave away is its own again. */
+static void forget_pages(struct virtio_balloon *b)
+{
+	b->ranges.count = 0;
+	b->again = false;
+	b->again_from = UINT64_MAX;
+}
+
 int balloon_activate(void *dev, uint64_t features, struct error *err)
 {
 	struct virtio_balloon *b = dev;
 
 	b->features = features;
-	b->ranges.count = 0;
-	b->again = false;
-	b->again_from = UINT64_MAX;
+	forget_pages(b);
 	return start(b, err);
 }
 
@@ -62,9 +68,7 @@ void balloon_reset(void *dev, int queue)
 		return;
 	stop(b);
 	b->features = 0;
-	b->ranges.count = 0;
-	b->again = false;
-	b->again_from = UINT64_MAX;
+	forget_pages(b);
 	b->stats_present = 0;
 	b->stats_realtime_ns = 0;
 	memset(b->stats, 0, sizeof(b->stats));
