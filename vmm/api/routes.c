@@ -165,71 +165,74 @@ static const char *need_name(struct json_reader *r, const char *key)
 	return text;
 }
 
-static void handle_remove_device(struct api_request *req, const struct route *route _unused_)
+/* Asks the backend for what the body says, if the body can be read. */
+typedef int device_fn(const struct api_request *req, struct json_reader *body, struct error *err);
+
+static void handle_device(struct api_request *req, device_fn *ask)
 {
 	struct problems problems = {0};
 	struct error err = ERROR_INIT;
 	struct json_reader reader;
-	const char *device;
 	json_t *body;
 	int r = parse_body(req, &body, &err);
 
 	if (r == 0) {
 		json_reader_init(&reader, body, "", &problems);
-		device = need_name(&reader, "device");
-		json_reader_end(&reader);
-		r = problems_result(&problems, &err);
-		if (r == 0)
-			r = req->api->backend->remove_device(req->api->opaque, device, &err);
+		r = ask(req, &reader, &err);
 	}
 	json_decref(body);
 	answer_device(req, r, &err);
+}
+
+/* After the last key was read. */
+static int read_all(struct json_reader *body, struct error *err)
+{
+	json_reader_end(body);
+	return problems_result(body->problems, err);
+}
+
+static int remove_device(const struct api_request *req, struct json_reader *body, struct error *err)
+{
+	const char *device = need_name(body, "device");
+	int r = read_all(body, err);
+
+	return r < 0 ? r : req->api->backend->remove_device(req->api->opaque, device, err);
+}
+
+static void handle_remove_device(struct api_request *req, const struct route *route _unused_)
+{
+	handle_device(req, remove_device);
+}
+
+static int resize_disk(const struct api_request *req, struct json_reader *body, struct error *err)
+{
+	const char *id = need_name(body, "id");
+	uint64_t size = json_get_size(body, "size", 0, 512, INT64_MAX);
+	int r = read_all(body, err);
+
+	return r < 0 ? r : req->api->backend->resize_disk(req->api->opaque, id, size, err);
 }
 
 static void handle_resize_disk(struct api_request *req, const struct route *route _unused_)
 {
-	struct problems problems = {0};
-	struct error err = ERROR_INIT;
-	struct json_reader reader;
-	const char *id;
-	uint64_t size;
-	json_t *body;
-	int r = parse_body(req, &body, &err);
+	handle_device(req, resize_disk);
+}
 
-	if (r == 0) {
-		json_reader_init(&reader, body, "", &problems);
-		id = need_name(&reader, "id");
-		size = json_get_size(&reader, "size", 0, 512, INT64_MAX);
-		json_reader_end(&reader);
-		r = problems_result(&problems, &err);
-		if (r == 0)
-			r = req->api->backend->resize_disk(req->api->opaque, id, size, &err);
-	}
-	json_decref(body);
-	answer_device(req, r, &err);
+static int resize_balloon(const struct api_request *req, struct json_reader *body,
+			  struct error *err)
+{
+	uint64_t size = json_get_size(body, "size", 0, 0, INT64_MAX);
+	int r;
+
+	if (!json_has(body, "size"))
+		problem_add(body->problems, "size: must be given");
+	r = read_all(body, err);
+	return r < 0 ? r : req->api->backend->resize_balloon(req->api->opaque, size, err);
 }
 
 static void handle_resize_balloon(struct api_request *req, const struct route *route _unused_)
 {
-	struct problems problems = {0};
-	struct error err = ERROR_INIT;
-	struct json_reader reader;
-	uint64_t size;
-	json_t *body;
-	int r = parse_body(req, &body, &err);
-
-	if (r == 0) {
-		json_reader_init(&reader, body, "", &problems);
-		size = json_get_size(&reader, "size", 0, 0, INT64_MAX);
-		if (!json_has(&reader, "size"))
-			problem_add(&problems, "size: must be given");
-		json_reader_end(&reader);
-		r = problems_result(&problems, &err);
-		if (r == 0)
-			r = req->api->backend->resize_balloon(req->api->opaque, size, &err);
-	}
-	json_decref(body);
-	answer_device(req, r, &err);
+	handle_device(req, resize_balloon);
 }
 
 #define API "/api/v1/"
