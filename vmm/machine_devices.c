@@ -9,145 +9,23 @@
 #include "devices/virtio/balloon/balloon.h"
 #include "devices/virtio/blk/blk.h"
 #include "devices/virtio/console.h"
-#include "devices/virtio/rng.h"
-#include "vmm/console.h"
+#include "vmm/kinds/kinds.h"
 
 /* A device and where it lives. */
 struct device {
+	const struct machine_kind *kind;
+	void *dev;		    /* what its kind makes; owned by the transport */
 	struct virtio_pci *v;	    /* owned */
 	struct loop_thread *thread; /* owned; NULL: the main loop */
 	unsigned int slot;
 	char name[VM_DEVICE_NAME_MAX];
-	struct virtio_blk *disk;	/* borrowed; NULL: it is none */
-	struct virtio_balloon *balloon; /* the same */
-	bool fresh;			/* of the call that is under way: taken back if it fails */
+	bool fresh; /* of the call that is under way: taken back if it fails */
 };
 
 struct machine_devices {
 	struct machine_devices_params params;
 	struct device all[MACHINE_DEVICES_MAX];
 	unsigned int count;
-	const struct chardev *hvc; /* borrowed from the virtio console */
-};
-
-/* What making one comes to. ops and dev are given to the transport. */
-struct made {
-	const struct virtio_device_ops *ops;
-	void *dev;
-	struct loop_thread *thread;	/* taken; NULL: the device lives on the main loop */
-	struct virtio_blk *disk;	/* dev, if it is one */
-	struct virtio_balloon *balloon; /* the same */
-};
-
-static unsigned int rng_count(const struct vm_config *config)
-{
-	return config->rng.on;
-}
-
-static int rng_make(struct machine_devices *d, unsigned int index _unused_, struct made *ret,
-		    struct error *err)
-{
-	struct virtio_rng *rng;
-	int r = virtio_rng_new(d->params.config->rng.source, &rng, err);
-
-	if (r < 0)
-		return r;
-	*ret = (struct made){.ops = &virtio_rng_ops, .dev = rng};
-	return 0;
-}
-
-static unsigned int hvc_count(const struct vm_config *config)
-{
-	return config->hvc.mode != CONSOLE_OFF;
-}
-
-static int hvc_make(struct machine_devices *d, unsigned int index _unused_, struct made *ret,
-		    struct error *err)
-{
-	struct virtio_console *console;
-	struct chardev *backend;
-	int r = console_open("hvc", &d->params.config->hvc, d->params.loop, d->params.control,
-			     &backend, err);
-
-	if (r == 0)
-		r = virtio_console_new(backend, &console, err);
-	if (r < 0)
-		return r;
-	d->hvc = backend;
-	*ret = (struct made){.ops = &virtio_console_ops, .dev = console};
-	return 0;
-}
-
-static unsigned int balloon_count(const struct vm_config *config)
-{
-	return config->balloon.on;
-}
-
-static int balloon_make(struct machine_devices *d, unsigned int index _unused_, struct made *ret,
-			struct error *err)
-{
-	const struct guest_memory ram = guest_ram_view(d->params.ram);
-	const struct guest_discard discard = guest_ram_discarder(d->params.ram);
-	struct virtio_balloon *balloon;
-	struct loop_thread *thread;
-	int r = loop_thread_new("balloon", &thread, err);
-
-	if (r < 0)
-		return r;
-	r = virtio_balloon_new(&d->params.config->balloon, guest_ram_size(d->params.ram), &ram,
-			       &discard, &balloon, err);
-	if (r < 0) {
-		loop_thread_free(thread);
-		return r;
-	}
-	*ret = (struct made){
-		.ops = &virtio_balloon_ops, .dev = balloon, .thread = thread, .balloon = balloon};
-	return 0;
-}
-
-static unsigned int disk_count(const struct vm_config *config)
-{
-	return config->disk_count;
-}
-
-static int disk_make(struct machine_devices *d, unsigned int index, struct made *ret,
-		     struct error *err)
-{
-	const struct virtio_blk_config *config = &d->params.config->disks[index];
-	struct loop_thread *thread;
-	struct virtio_blk *blk;
-	char name[16];
-	int r;
-
-	snprintf(name, sizeof(name), "disk:%.10s", config->id);
-	r = loop_thread_new(name, &thread, err);
-	if (r < 0)
-		return r;
-	r = virtio_blk_new(config, &blk, err);
-	if (r < 0) {
-		loop_thread_free(thread);
-		return r;
-	}
-	*ret = (struct made){.ops = &virtio_blk_ops, .dev = blk, .thread = thread, .disk = blk};
-	return 0;
-}
-
-/*
- * Slots are part of the machine's layout: a guest names its devices by them, and a state its nodes.
- * Those of which there is one at most have fixed ones at the upper end; disks have theirs in the
- * configuration.
- */
-static const struct {
-	const char *name;  /* key of the configuration */
-	unsigned int slot; /* 0: each has its own */
-	unsigned int (*count)(const struct vm_config *config);
-	int (*make)(struct machine_devices *d, unsigned int index, struct made *ret,
-		    struct error *err);
-} kinds[] = {
-	{"disk", 0, disk_count, disk_make},
-	{"balloon", 29, balloon_count, balloon_make},
-	{"rng", 30, rng_count, rng_make},
-	{"hvc", 31, hvc_count, hvc_make},
 };
 
 static void free_device(struct machine_devices *d, const struct device *device)
@@ -167,31 +45,22 @@ static void insert(struct machine_devices *d, const struct device *device)
 	d->all[i] = *device;
 }
 
-/* Takes what was made, even on failure. plug: into a machine that runs. */
-static int add(struct machine_devices *d, const char *name, unsigned int slot, bool plug,
-	       const struct made *made, struct error *err)
+/* Puts it into its slot. plug: of a machine that runs. On failure nothing is left of the device. */
+static int add(struct machine_devices *d, struct device *device, bool plug, struct error *err)
 {
-	struct loop *loop = made->thread ? loop_thread_loop(made->thread) : d->params.loop;
-	const struct pci_attach attach = machine_pci_attach(d->params.pci, slot);
-	struct device device = {.thread = made->thread,
-				.slot = slot,
-				.disk = made->disk,
-				.balloon = made->balloon,
-				.fresh = true};
-	int r = virtio_pci_new(made->ops, made->dev, loop, &attach, &device.v, err);
+	struct loop *loop = device->thread ? loop_thread_loop(device->thread) : d->params.loop;
+	const struct pci_attach attach = machine_pci_attach(d->params.pci, device->slot);
+	int r = virtio_pci_new(device->kind->ops, device->dev, loop, &attach, &device->v, err);
 
-	if (r == 0) {
-		r = (plug ? machine_pci_plug : machine_pci_add)(d->params.pci, slot,
-								virtio_pci_function(device.v), err);
-		if (r < 0)
-			virtio_pci_free(device.v);
-	}
+	if (r < 0)
+		return r;
+	r = (plug ? machine_pci_plug : machine_pci_add)(d->params.pci, device->slot,
+							virtio_pci_function(device->v), err);
 	if (r < 0) {
-		loop_thread_free(made->thread);
+		virtio_pci_free(device->v);
 		return r;
 	}
-	snprintf(device.name, sizeof(device.name), "%s", name);
-	insert(d, &device);
+	insert(d, device);
 	return 0;
 }
 
@@ -204,19 +73,49 @@ static struct device *find(struct machine_devices *d, const char *name)
 	return NULL;
 }
 
-static int make_one(struct machine_devices *d, unsigned int kind, unsigned int index, bool plug,
-		    struct error *err)
+/* The device of that name and kind, or NULL. */
+static void *find_dev(struct machine_devices *d, const char *name, const struct machine_kind *kind)
 {
-	const struct virtio_blk_config *disk = &d->params.config->disks[index];
-	const char *name = kinds[kind].slot ? kinds[kind].name : disk->id;
-	unsigned int slot = kinds[kind].slot ? kinds[kind].slot : disk->slot;
-	struct made made;
-	int r;
+	const struct device *device = find(d, name);
+
+	return device && device->kind == kind ? device->dev : NULL;
+}
+
+static int start_thread(struct device *device, struct error *err)
+{
+	char name[16]; /* TASK_COMM_LEN */
+
+	if (device->kind->id)
+		snprintf(name, sizeof(name), "%s:%.10s", device->kind->name, device->name);
+	else
+		snprintf(name, sizeof(name), "%s", device->kind->name);
+	return loop_thread_new(name, &device->thread, err);
+}
+
+static int make_one(struct machine_devices *d, const struct machine_kind *kind, unsigned int index,
+		    bool plug, struct error *err)
+{
+	const struct vm_config *config = d->params.config;
+	const char *name = kind->id ? kind->id(config, index) : kind->name;
+	struct device device = {
+		.kind = kind,
+		.slot = kind->slot_of ? kind->slot_of(config, index) : kind->slot,
+		.fresh = true,
+	};
+	int r = 0;
 
 	if (find(d, name))
 		return 0;
-	r = kinds[kind].make(d, index, &made, err);
-	return r < 0 ? r : add(d, name, slot, plug, &made, err);
+	snprintf(device.name, sizeof(device.name), "%s", name);
+	if (kind->thread)
+		r = start_thread(&device, err);
+	if (r == 0)
+		r = kind->make(&d->params, index, &device.dev, err);
+	if (r == 0)
+		r = add(d, &device, plug, err);
+	if (r < 0)
+		loop_thread_free(device.thread);
+	return r;
 }
 
 static void take_out(struct machine_devices *d, unsigned int index)
@@ -225,8 +124,6 @@ static void take_out(struct machine_devices *d, unsigned int index)
 
 	d->count--;
 	memmove(&d->all[index], &d->all[index + 1], (d->count - index) * sizeof(d->all[0]));
-	if (strcmp(device.name, "hvc") == 0)
-		d->hvc = NULL;
 	free_device(d, &device);
 }
 
@@ -235,11 +132,11 @@ static int make_missing(struct machine_devices *d, bool plug, struct error *err)
 {
 	int r = 0;
 
-	for (unsigned int k = 0; k < ARRAY_SIZE(kinds) && r == 0; k++) {
-		unsigned int count = kinds[k].count(d->params.config);
+	for (const struct machine_kind *const *kind = machine_kinds; *kind && r == 0; kind++) {
+		unsigned int count = (*kind)->count(d->params.config);
 
 		for (unsigned int i = 0; i < count && r == 0; i++)
-			r = make_one(d, k, i, plug, err);
+			r = make_one(d, *kind, i, plug, err);
 	}
 	return r;
 }
@@ -296,52 +193,17 @@ int machine_devices_request_unplug(struct machine_devices *d, const char *name, 
 	return 0;
 }
 
-/* ---- Disks. ---- */
+/* ---- What the user does with them. ---- */
 
 void machine_devices_check_update(struct machine_devices *d, struct problems *problems)
 {
 	for (unsigned int i = 0; i < d->count; i++) {
+		const struct device *device = &d->all[i];
 		struct error err = ERROR_INIT;
 
-		if (d->all[i].disk && virtio_blk_check_update(d->all[i].disk, true, &err) < 0)
+		if (device->kind->check_update && device->kind->check_update(device->dev, &err) < 0)
 			problem_add(problems, "%s", error_message(&err));
 	}
-}
-
-int machine_devices_resize_disk(struct machine_devices *d, const char *id, uint64_t size,
-				struct error *err)
-{
-	const struct device *device = find(d, id);
-
-	if (!device || !device->disk)
-		return error_set(err, -ENOENT, "the VM has no disk \"%s\"", id);
-	return virtio_blk_resize(device->disk, size, err);
-}
-
-static json_t *disk_counters(const struct virtio_blk *disk)
-{
-	struct virtio_blk_counters c;
-
-	virtio_blk_get_counters(disk, &c);
-	return json_pack(
-		"{ss sI sI sI sI sI sI sI sI sI sI}", "backend", virtio_blk_backend_name(disk),
-		"size", (json_int_t)virtio_blk_size(disk), "read-ops", (json_int_t)c.read_ops,
-		"read-bytes", (json_int_t)c.read_bytes, "write-ops", (json_int_t)c.write_ops,
-		"write-bytes", (json_int_t)c.write_bytes, "flush-ops", (json_int_t)c.flush_ops,
-		"other-ops", (json_int_t)c.other_ops, "errors", (json_int_t)c.errors, "throttled",
-		(json_int_t)c.throttled, "resubmitted", (json_int_t)c.resubmitted);
-}
-
-static json_t *balloon_counters(const struct virtio_balloon *balloon)
-{
-	struct virtio_balloon_counters c;
-
-	virtio_balloon_get_counters(balloon, &c);
-	return json_pack("{sI sI sI sI sI sI}", "inflated-bytes", (json_int_t)c.inflated_bytes,
-			 "deflated-bytes", (json_int_t)c.deflated_bytes, "reported-bytes",
-			 (json_int_t)c.reported_bytes, "given-back-bytes",
-			 (json_int_t)c.given_back_bytes, "refused", (json_int_t)c.refused, "failed",
-			 (json_int_t)c.failed);
 }
 
 json_t *machine_devices_counters(const struct machine_devices *d)
@@ -349,22 +211,27 @@ json_t *machine_devices_counters(const struct machine_devices *d)
 	json_t *all = json_object();
 
 	for (unsigned int i = 0; i < d->count; i++) {
-		if (d->all[i].disk)
-			json_object_set_new(all, d->all[i].name, disk_counters(d->all[i].disk));
-		if (d->all[i].balloon)
-			json_object_set_new(all, d->all[i].name,
-					    balloon_counters(d->all[i].balloon));
+		const struct device *device = &d->all[i];
+
+		if (device->kind->counters)
+			json_object_set_new(all, device->name, device->kind->counters(device->dev));
 	}
 	return all;
 }
 
-/* ---- The balloon. ---- */
+int machine_devices_resize_disk(struct machine_devices *d, const char *id, uint64_t size,
+				struct error *err)
+{
+	struct virtio_blk *disk = find_dev(d, id, &machine_kind_disk);
+
+	if (!disk)
+		return error_set(err, -ENOENT, "the VM has no disk \"%s\"", id);
+	return virtio_blk_resize(disk, size, err);
+}
 
 static struct virtio_balloon *find_balloon(struct machine_devices *d)
 {
-	const struct device *device = find(d, "balloon");
-
-	return device ? device->balloon : NULL;
+	return find_dev(d, machine_kind_balloon.name, &machine_kind_balloon);
 }
 
 int machine_devices_resize_balloon(struct machine_devices *d, uint64_t size, struct error *err)
@@ -473,7 +340,10 @@ void machine_devices_resumed(struct machine_devices *d)
 		virtio_pci_resumed(d->all[i].v);
 }
 
-const char *machine_devices_hvc(const struct machine_devices *d)
+const char *machine_devices_hvc(struct machine_devices *d)
 {
-	return d->hvc ? chardev_path(d->hvc) : NULL;
+	const struct virtio_console *console =
+		find_dev(d, machine_kind_hvc.name, &machine_kind_hvc);
+
+	return console ? virtio_console_path(console) : NULL;
 }

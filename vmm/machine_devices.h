@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The PCI devices that a configuration asks for, each in its slot and with its name. Their kinds
- * are a table in machine_devices.c: one more is a function that makes it, and a row. Loop's thread.
+ * The PCI devices that a configuration asks for, each in its slot and with its name. What they can
+ * be is in kinds/. Loop's thread.
  */
 #ifndef HOLDFAST_VMM_MACHINE_DEVICES_H
 #define HOLDFAST_VMM_MACHINE_DEVICES_H
@@ -79,6 +79,6 @@ void machine_devices_thaw(struct machine_devices *devices);
 void machine_devices_resumed(struct machine_devices *devices);
 
 /* Where the user finds the virtio console; NULL: the VM has none. Borrowed. */
-const char *machine_devices_hvc(const struct machine_devices *devices);
+const char *machine_devices_hvc(struct machine_devices *devices);
 
 #endif

@@ -359,6 +359,11 @@ int virtio_console_new(struct chardev *backend, struct virtio_console **ret, str
 	return 0;
 }
 
+const char *virtio_console_path(const struct virtio_console *c)
+{
+	return chardev_path(c->backend);
+}
+
 const struct virtio_device_ops virtio_console_ops = {
 	.name = "virtio-console",
 	.device_id = DEVICE_ID,

@@ -20,6 +20,9 @@ struct virtio_console;
 /* backend: taken, even on failure; of the loop on which the device will live. */
 int virtio_console_new(struct chardev *backend, struct virtio_console **ret, struct error *err);
 
+/* Where the user finds it; see chardev_path(). Borrowed. */
+const char *virtio_console_path(const struct virtio_console *console);
+
 /* The object is a struct virtio_console; owned by the transport once it is given to
  * virtio_pci_new(). */
 extern const struct virtio_device_ops virtio_console_ops;
