@@ -78,6 +78,33 @@ kernel_source() {
 
 kernel_build() { locked "kernel-$1" kernel_build_locked "$1"; }
 
+# kernels_build SERIES...: all at once: while one is unpacked, configured or linked on one processor, another compiles.
+kernels_build() {
+    local series status=0
+    for series in "$@"; do
+        kernel_source "$series"
+    done
+    KERNEL_BUILDS=()
+    trap kernels_end EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    for series in "$@"; do
+        (kernel_build "$series") &
+        KERNEL_BUILDS+=($!)
+    done
+    for series in "$@"; do
+        wait -n || status=$?
+        # What it failed of has been said.
+        [ $status = 0 ] || exit $status
+    done
+    trap - EXIT INT TERM
+}
+
+kernels_end() {
+    kill -TERM "${KERNEL_BUILDS[@]}" 2>/dev/null || true
+    wait
+}
+
 kernel_build_locked() {
     local series=$1 dir version tmp
     kernel_source "$series"
