@@ -33,9 +33,13 @@ kernel_own_id() {
     fi
 }
 
+# kernel_patches SERIES: what the tests need in every kernel; what Holdfast adds to the newest.
 kernel_patches() {
-    local dir=$HF_ROOT/iommu/kernel/patches
-    [ ! -d "$dir" ] || find "$dir" -maxdepth 1 -name '*.patch' | LC_ALL=C sort
+    local dir dirs=("$HF_ROOT/tests/host/kernel/patches")
+    [ "$1" != 7.3 ] || dirs+=("$HF_ROOT/iommu/kernel/patches")
+    for dir in "${dirs[@]}"; do
+        [ ! -d "$dir" ] || find "$dir" -maxdepth 1 -name '*.patch' | LC_ALL=C sort
+    done
 }
 
 # kernel_key SERIES VERSION
@@ -44,7 +48,7 @@ kernel_key() {
         echo "$1 $2"
         grep -E '^CONFIG_|is not set$' "$KERNEL_CONFIG"
         grep -vE '^ *(#|$)' "$HF_ROOT/tools/lib/kernel-recipe.sh"
-        [ "$1" != 7.3 ] || kernel_patches | xargs -r cat
+        kernel_patches "$1" | xargs -r cat
     } | sha
 }
 
@@ -162,8 +166,7 @@ kernel_unpack() {
     step "unpacking the source of Linux $1"
     mkdir "$2/src"
     tar -C "$2/src" --strip-components=1 -xf "$HF_CACHE/sources/linux-$1/source.tar.xz"
-    [ "$1" = 7.3 ] || return 0
-    kernel_patches | while read -r patch; do
+    kernel_patches "$1" | while read -r patch; do
         say "    applying $(basename "$patch")"
         patch -d "$2/src" -p1 -s <"$patch" || die "the patch $patch does not apply to Linux $(kernel_version "$1")"
     done

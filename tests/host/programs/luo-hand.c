@@ -4,6 +4,7 @@
  *
  *   luo-hand create NAME             makes a session of that name and keeps it
  *   luo-hand preserve NAME FILE      the same, with a memfd that holds FILE's bytes under token 0
+ *   luo-hand refuse NAME             the same, with a file that refuses its freeze
  *   luo-hand device                  keeps the device open
  *   luo-hand peek NAME TOKEN...      retrieves the session and the tokens, says their sizes, and
  * keeps it luo-hand exists NAME             status 0 if an outgoing session of that name exists
@@ -74,6 +75,26 @@ static int preserve(const char *name, const char *path)
 	keep();
 }
 
+/* Of a driver that only the kernels of the emulated host have. */
+#define REFUSING_DEVICE "/dev/luo_refuse"
+
+static int refuse(const char *name)
+{
+	_cleanup_fd_ int file = open(REFUSING_DEVICE, O_RDWR | O_CLOEXEC);
+	struct error err = ERROR_INIT;
+	int session;
+
+	if (file < 0) {
+		fprintf(stderr, "luo-hand: %s: %s\n", REFUSING_DEVICE, strerror(errno));
+		return 1;
+	}
+	if (create(name, &session))
+		return 1;
+	if (luo_session_preserve_fd(session, file, 0, REFUSING_DEVICE, &err) < 0)
+		return failed(&err);
+	keep();
+}
+
 static int device(void)
 {
 	if (open(LUO_DEVICE, O_RDWR | O_CLOEXEC) < 0) {
@@ -124,11 +145,13 @@ int main(int argc, char **argv)
 		return kept(create(argv[2], &session));
 	if (argc == 4 && !strcmp(argv[1], "preserve"))
 		return preserve(argv[2], argv[3]);
+	if (argc == 3 && !strcmp(argv[1], "refuse"))
+		return refuse(argv[2]);
 	if (argc >= 3 && !strcmp(argv[1], "peek"))
 		return peek(argv[2], argv + 3);
 	if (argc == 3 && !strcmp(argv[1], "exists"))
 		return exists(argv[2]);
-	fprintf(stderr, "Usage: luo-hand create NAME | preserve NAME FILE | device | peek NAME "
-			"TOKEN... | exists NAME\n");
+	fprintf(stderr, "Usage: luo-hand create NAME | preserve NAME FILE | refuse NAME | device | "
+			"peek NAME TOKEN... | exists NAME\n");
 	return 2;
 }

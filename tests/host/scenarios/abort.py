@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Updates that end before the point of no return: every guest goes on, no session is left, and a second update works.
 
-No file can refuse its freeze on a Linux 7.2 or 7.3 as released: memfds are all that they preserve, and the freeze of one
-only notes a file position. reboot(KEXEC) is made to fail after the freeze in the two ways that these kernels have: there
-is no image any more, and another kexec_file_load holds the kernel's kexec lock."""
+reboot(KEXEC) is made to fail in three ways. After the freeze of the guests there is no image any more, or another
+kexec_file_load holds the kernel's kexec lock. And a file of somebody else's session refuses its freeze: no file of a Linux 7.2
+or 7.3 as released does that (memfds are all that they preserve, and the freeze of one only notes a file position), so the
+kernels of the emulated host have one that does."""
 
 from lib import updates
 from lib.guest import Guest
@@ -17,6 +18,7 @@ def run(host):
     prepared(host, guest)
     no_image(host, guest)
     lock_held(host, guest)
+    file_refuses(host, guest)
     updates.update(host, [guest], host.new, "second try")
     goes_on(host, guest, "second try", sessions=False)
 
@@ -50,12 +52,13 @@ def prepared(host, guest):
     goes_on(host, guest, "prepared, then aborted")
 
 
-def failing(host, guest, when, spoil, reason):
-    """Runs an update that kexec-spoil makes fail at reboot(KEXEC), with that reason."""
+def failing(host, guest, when, spoil, reason, ready="ready"):
+    """Runs an update that the program and words of spoil make fail at reboot(KEXEC), with that reason."""
     boots = host.boots
     guest.pause()
-    spoiler = host.spawn(f"exec {host.path(host.setup.program('kexec-spoil'))} {spoil}")
-    host.wait(lambda: "ready" in spoiler.output or spoiler.status is not None, 30, "kexec-spoil")
+    program, words = spoil.split(" ", 1)
+    spoiler = host.spawn(f"exec {host.path(host.setup.program(program))} {words}")
+    host.wait(lambda: ready in spoiler.output or spoiler.status is not None, 30, program)
     status, output = host.run(updates.command(host, host.new), 180)
     if host.boots != boots:
         host.fail(f"{when}: the host went into its new kernel all the same")
@@ -66,7 +69,7 @@ def failing(host, guest, when, spoil, reason):
     host.check(
         status not in (0, None) and reason in output,
         f"{when}: luoctl update fails and says: {said}",
-        f"{when}: luoctl update ended with {status} and said: {said}; kexec-spoil: {spoiler.output.strip()}",
+        f"{when}: luoctl update ended with {status} and said: {said}; {program}: {spoiler.output.strip()}",
     )
     goes_on(host, guest, when)
     guest.check_realtime(when)
@@ -76,10 +79,15 @@ def failing(host, guest, when, spoil, reason):
 
 def no_image(host, guest):
     """What luod has loaded is taken away while it prepares."""
-    failing(host, guest, "no image loaded", "unload", "no kernel is loaded")
+    failing(host, guest, "no image loaded", "kexec-spoil unload", "no kernel is loaded")
 
 
 def lock_held(host, guest):
     """Other threads load an initrd that is far too large for the scratch memory."""
     host.sh("truncate -s 600M /tmp/huge")
-    failing(host, guest, "another kexec in the way", f"hold {host.kernel()} /tmp/huge", "another kexec")
+    failing(host, guest, "another kexec in the way", f"kexec-spoil hold {host.kernel()} /tmp/huge", "another kexec")
+
+
+def file_refuses(host, guest):
+    """The kernel goes through the sessions one by one, ours among them, and gives up at that file."""
+    failing(host, guest, "another session's file refuses", "luo-hand refuse other", "a preserved file is not ready", ready="kept")
