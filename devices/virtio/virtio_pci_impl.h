@@ -95,7 +95,8 @@ struct virtio_pci {
 	_Atomic uint16_t config_vector;
 	uint8_t status, isr;
 	bool reset_wanted, activate_wanted, bus_master_wanted; /* for the loop */
-	bool active; /* the loop's; written under the lock: activated and not reset since */
+	bool active; /* the loop's; written under the lock: being activated, or activated and
+			not reset since */
 	atomic_bool dma;
 
 	/* The loop's. */

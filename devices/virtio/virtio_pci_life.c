@@ -151,6 +151,9 @@ void vp_service(void *opaque)
 	bus_master = v->bus_master_wanted;
 	features = v->driver_features;
 	v->activate_wanted = v->bus_master_wanted = false;
+	/* From here on a reset has to wait for the device. */
+	if (start)
+		v->active = true;
 	pthread_mutex_unlock(&v->lock);
 	if (reset) {
 		if (v->active)

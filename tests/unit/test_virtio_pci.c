@@ -207,6 +207,31 @@ static void test_device_reset(void **state _unused_)
 	unmake(&t);
 }
 
+/* The driver does not wait for the device: it is reset all the same, and can be started again. */
+static void test_reset_during_activation(void **state _unused_)
+{
+	static struct vp_test t;
+
+	for (unsigned int refuse = 0; refuse < 2; refuse++) {
+		make(&t);
+		t.echo->impatient = &t.d;
+		t.echo->refuse_activate = refuse;
+		driver_start(&t.d, 0, ECHO_QUEUES, 16);
+		loop_settle(t.loop);
+		assert_int_equal(status(&t), 0);
+		assert_false(t.echo->live);
+		assert_int_equal(t.echo->resets, t.echo->activated);
+		t.echo->impatient = NULL;
+		t.echo->refuse_activate = false;
+		driver_start(&t.d, 0, ECHO_QUEUES, 16);
+		loop_settle(t.loop);
+		assert_int_equal(t.echo->activated, t.echo->resets + 1);
+		send(&t, 0, 1);
+		expect_echo(&t, 1);
+		unmake(&t);
+	}
+}
+
 static void reset_queue(struct vp_test *t, unsigned int queue)
 {
 	driver_set_common(&t->d, SPEC_C_QUEUE_SELECT, queue, 2);
@@ -391,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_intx),
 		cmocka_unit_test(test_config_change),
 		cmocka_unit_test(test_device_reset),
+		cmocka_unit_test(test_reset_during_activation),
 		cmocka_unit_test(test_queue_reset),
 		cmocka_unit_test(test_needs_reset),
 		cmocka_unit_test(test_queue_registers_are_fixed_while_enabled),

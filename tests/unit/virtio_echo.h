@@ -34,6 +34,7 @@ struct echo {
 	uint64_t features, offered;
 	unsigned int activated, started, resets, queue_resets, drains, thaws, resumes, bus_master;
 	bool refuse_activate, refuse_drain, live, freed_flag;
+	struct virtio_driver *impatient; /* resets the device while it is being activated */
 	bool *freed;
 };
 
@@ -84,6 +85,8 @@ static inline int echo_activate(void *dev, uint64_t features, struct error *err)
 	struct echo *e = dev;
 
 	assert_true(loop_is_mine(virtio_loop(e->v)));
+	if (e->impatient)
+		driver_set_common(e->impatient, SPEC_C_STATUS, 0, 1);
 	if (e->refuse_activate)
 		return error_set(err, -EIO, "no echo today");
 	e->features = features;
