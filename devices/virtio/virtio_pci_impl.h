@@ -132,6 +132,8 @@ void vp_needs_reset_locked(struct virtio_pci *v, const char *why);
 void vp_interrupt_queue(struct virtio_pci *v, struct vp_queue *q);
 void vp_interrupt_config(struct virtio_pci *v);
 uint8_t vp_isr_read(struct virtio_pci *v);
+/* Loop's thread. Interrupts for what the kernel has signalled through the relay. */
+void vp_relay(struct vp_queue *q);
 
 /* virtio_pci_life.c. Loop's thread. */
 void vp_service(void *opaque);		  /* does what vCPU threads left to do */

@@ -77,13 +77,17 @@ void virtio_needs_reset(struct virtio_pci *v, const struct error *why)
 	vp_interrupt_config(v);
 }
 
-static void on_relay(void *opaque, uint32_t events _unused_)
+void vp_relay(struct vp_queue *q)
 {
-	struct vp_queue *q = opaque;
 	uint64_t value;
 
-	if (read(q->relay, &value, sizeof(value)) > 0)
+	if (q->relay_source && read(q->relay, &value, sizeof(value)) > 0)
 		vp_interrupt_queue(q->v, q);
+}
+
+static void on_relay(void *opaque, uint32_t events _unused_)
+{
+	vp_relay(opaque);
 }
 
 static int relay_fd(struct vp_queue *q, struct error *err)

@@ -195,6 +195,9 @@ static void drain(void *opaque)
 		unwatch(&v->queues[i]);
 	if (!v->loaded)
 		call->result = v->ops->drain(v->dev, call->deadline_ns, call->err);
+	/* The loop may not turn again before the interrupt's state is saved. */
+	for (unsigned int i = 0; i < v->queue_count; i++)
+		vp_relay(&v->queues[i]);
 }
 
 int virtio_pci_drain(struct virtio_pci *v, uint64_t deadline_ns, struct error *err)

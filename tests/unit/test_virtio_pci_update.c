@@ -41,6 +41,27 @@ static void test_kernel_signallers(void **state _unused_)
 	unmake(&t);
 }
 
+/* What the kernel signalled before the freeze is in the state, though the loop has not turned. */
+static void test_signal_before_a_drain(void **state _unused_)
+{
+	static struct vp_test t;
+	uint64_t one = 1;
+	int fd;
+
+	make(&t);
+	assert_true(driver_negotiate(&t.d, SPEC_F_VERSION_1));
+	driver_enable_queue(&t.d, 0, 16);
+	driver_ok(&t.d);
+	loop_settle(t.loop);
+	fd = virtio_queue_interrupt_fd(t.v, 0, NULL);
+	assert_int_equal(write(fd, &one, 8), 8);
+	assert_false(t.machine.line.level);
+	assert_int_equal(virtio_pci_drain(t.v, 0, NULL), 0);
+	assert_true(t.machine.line.level);
+	assert_int_equal(fake_mmio_read(&t.machine, t.d.isr, 1), SPEC_ISR_QUEUE);
+	unmake(&t);
+}
+
 static void test_drain_and_thaw(void **state _unused_)
 {
 	static struct vp_test t;
@@ -231,6 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kernel_signallers),
+		cmocka_unit_test(test_signal_before_a_drain),
 		cmocka_unit_test(test_drain_and_thaw),
 		cmocka_unit_test(test_every_state_goes_over),
 		cmocka_unit_test(test_state_is_refused),
