@@ -70,9 +70,10 @@ struct virtio_device_ops {
 	/* Reset of one live queue (RING_RESET) or, with queue < 0, of the whole device: no buffer
 	 * is touched and none pushed after this returns. */
 	void (*reset)(void *dev, int queue);
-	/* Bus mastering was switched off or on while the device is active. Pop and publish obey by
-	 * themselves; for devices whose rings the kernel walks. May be NULL. */
-	void (*bus_master)(void *dev, bool on);
+	/* virtio_dma_allowed() has changed while the device is active: bus mastering was switched
+	 * off or on, or the device asks for a reset. Pop and publish obey by themselves; for
+	 * devices whose rings the kernel walks. May be NULL. */
+	void (*dma_changed)(void *dev, bool on);
 
 	/* ---- Update, on the loop. Called only while active, save and load excepted. ---- */
 
@@ -122,6 +123,8 @@ void virtio_notify_queue(struct virtio_pci *v, unsigned int queue);
 /* DEVICE_NEEDS_RESET and a configuration interrupt, one rate-limited line. Nothing is popped any
  * more. */
 void virtio_needs_reset(struct virtio_pci *v, const struct error *why);
+/* Any thread. Guest memory may be touched: bus mastering is on, and no reset is asked for. */
+bool virtio_dma_allowed(struct virtio_pci *v);
 /* For vhost: the eventfd that the queue's doorbell signals; borrowed. watched false: the loop
  * leaves it alone and queue_ready() is not called, until it is asked with true. */
 int virtio_queue_doorbell_fd(struct virtio_pci *v, unsigned int queue, bool watched);

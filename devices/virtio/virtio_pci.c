@@ -146,7 +146,7 @@ static void command_changed(void *opaque, uint16_t command _unused_)
 
 	pthread_mutex_lock(&v->lock);
 	vp_update_dma(v);
-	v->bus_master_wanted = true;
+	v->dma_changed = true;
 	pthread_mutex_unlock(&v->lock);
 	wakeup_signal(v->wakeup);
 }
@@ -296,6 +296,11 @@ struct pci_device *virtio_pci_function(struct virtio_pci *v)
 const struct state_ops *virtio_pci_state_ops(struct virtio_pci *v)
 {
 	return &v->state_ops;
+}
+
+bool virtio_dma_allowed(struct virtio_pci *v)
+{
+	return atomic_load(&v->dma);
 }
 
 struct loop *virtio_loop(struct virtio_pci *v)

@@ -94,15 +94,15 @@ struct virtio_pci {
 	uint16_t queue_select;
 	_Atomic uint16_t config_vector;
 	uint8_t status, isr;
-	bool reset_wanted, activate_wanted, bus_master_wanted; /* for the loop */
+	bool reset_wanted, activate_wanted, dma_changed; /* for the loop */
 	bool active; /* the loop's; written under the lock: being activated, or activated and
 			not reset since */
 	atomic_bool dma;
 
 	/* The loop's. */
 	bool drained;
-	bool loaded; /* state came in, virtio_pci_resumed() has not been called */
-	bool bus_master;
+	bool loaded;   /* state came in, virtio_pci_resumed() has not been called */
+	bool dma_told; /* what the device knows of `dma` */
 };
 
 /* virtio_pci.c */

@@ -90,7 +90,7 @@ static void activate(struct virtio_pci *v, uint64_t features)
 
 	pthread_mutex_lock(&v->lock);
 	v->active = r == 0;
-	v->bus_master = pci_bus_master(v->pci);
+	v->dma_told = virtio_dma_allowed(v);
 	for (unsigned int i = 0; i < v->queue_count; i++)
 		v->queues[i].start_wanted = r == 0 && v->queues[i].regs.enabled;
 	pthread_mutex_unlock(&v->lock);
@@ -110,15 +110,15 @@ static void reset_queue(struct vp_queue *q)
 	pthread_mutex_unlock(&v->lock);
 }
 
-static void change_bus_master(struct virtio_pci *v)
+static void change_dma(struct virtio_pci *v)
 {
-	bool on = pci_bus_master(v->pci);
+	bool on = virtio_dma_allowed(v);
 
-	if (!v->active || on == v->bus_master)
+	if (!v->active || on == v->dma_told)
 		return;
-	v->bus_master = on;
-	if (v->ops->bus_master)
-		v->ops->bus_master(v->dev, on);
+	v->dma_told = on;
+	if (v->ops->dma_changed)
+		v->ops->dma_changed(v->dev, on);
 	for (unsigned int i = 0; on && i < v->queue_count; i++)
 		queue_ready(&v->queues[i]);
 }
@@ -142,15 +142,15 @@ static void service_queue(struct vp_queue *q)
 void vp_service(void *opaque)
 {
 	struct virtio_pci *v = opaque;
-	bool reset, start, bus_master;
+	bool reset, start, dma;
 	uint64_t features;
 
 	pthread_mutex_lock(&v->lock);
 	reset = v->reset_wanted;
 	start = v->activate_wanted && !reset;
-	bus_master = v->bus_master_wanted;
+	dma = v->dma_changed;
 	features = v->driver_features;
-	v->activate_wanted = v->bus_master_wanted = false;
+	v->activate_wanted = v->dma_changed = false;
 	/* From here on a reset has to wait for the device. */
 	if (start)
 		v->active = true;
@@ -167,8 +167,8 @@ void vp_service(void *opaque)
 		activate(v, features);
 	for (unsigned int i = 0; i < v->queue_count; i++)
 		service_queue(&v->queues[i]);
-	if (bus_master)
-		change_bus_master(v);
+	if (dma)
+		change_dma(v);
 }
 
 /* ---- Update. ---- */

@@ -245,7 +245,7 @@ static void apply(struct virtio_pci *v, const struct vp_image *image)
 	vp_update_dma(v);
 	pthread_mutex_unlock(&v->lock);
 	pthread_mutex_unlock(&v->config_lock);
-	v->bus_master = pci_bus_master(v->pci);
+	v->dma_told = virtio_dma_allowed(v);
 	v->loaded = v->drained = true;
 }
 

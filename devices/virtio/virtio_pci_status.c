@@ -7,6 +7,8 @@ void vp_needs_reset_locked(struct virtio_pci *v, const char *why)
 {
 	v->status |= VP_NEEDS_RESET;
 	vp_update_dma(v);
+	v->dma_changed = true;
+	wakeup_signal(v->wakeup);
 	log_ratelimited(&v->log, LOG_LEVEL_WARNING, "%s: stopped until the guest resets it: %s",
 			v->ops->name, why);
 }

@@ -32,7 +32,7 @@ struct echo {
 	bool has_kept;
 	uint8_t config[12];
 	uint64_t features, offered;
-	unsigned int activated, started, resets, queue_resets, drains, thaws, resumes, bus_master;
+	unsigned int activated, started, resets, queue_resets, drains, thaws, resumes, dma;
 	bool refuse_activate, refuse_drain, live, freed_flag;
 	struct virtio_driver *impatient; /* resets the device while it is being activated */
 	bool *freed;
@@ -150,9 +150,9 @@ static inline void echo_reset(void *dev, int queue)
 	e->live = false;
 }
 
-static inline void echo_bus_master(void *dev, bool on)
+static inline void echo_dma_changed(void *dev, bool on)
 {
-	((struct echo *)dev)->bus_master += on ? 100 : 1;
+	((struct echo *)dev)->dma += on ? 100 : 1;
 }
 
 static inline int echo_drain(void *dev, uint64_t deadline_ns _unused_, struct error *err)
@@ -244,7 +244,7 @@ static const struct virtio_device_ops echo_ops = {
 	.queue_start = echo_start,
 	.queue_ready = echo_ready,
 	.reset = echo_reset,
-	.bus_master = echo_bus_master,
+	.dma_changed = echo_dma_changed,
 	.drain = echo_drain,
 	.thaw = echo_thaw,
 	.resumed = echo_resumed,
