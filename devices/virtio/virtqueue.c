@@ -39,7 +39,7 @@ static const struct vq_ring_ops *ops_for(const struct virtqueue_config *config)
 }
 
 /* Areas by the rules of 2.7 and 2.8, and inside guest RAM. */
-static int check_config(struct virtqueue *vq, const struct virtqueue_config *config,
+static int check_config(const struct virtqueue *vq, const struct virtqueue_config *config,
 			void *ret_areas[3], struct error *err)
 {
 	static const char *const names[3] = {"descriptor", "driver", "device"};
@@ -100,6 +100,14 @@ bool virtqueue_broken(const struct virtqueue *vq)
 const struct virtqueue_config *virtqueue_config(const struct virtqueue *vq)
 {
 	return &vq->config;
+}
+
+void virtqueue_areas(const struct virtqueue *vq, void *ret_areas[3])
+{
+	struct error err = ERROR_INIT;
+
+	/* It was enabled with these, and guest RAM does not move. */
+	check_config(vq, &vq->config, ret_areas, &err);
 }
 
 static bool dma_on(const struct virtqueue *vq)

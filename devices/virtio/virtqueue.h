@@ -97,6 +97,9 @@ bool virtqueue_enabled(const struct virtqueue *vq);
 bool virtqueue_broken(const struct virtqueue *vq);
 /* Valid while the queue is enabled. */
 const struct virtqueue_config *virtqueue_config(const struct virtqueue *vq);
+/* Where descriptor, driver and device area lie in this process, all of each, while the queue is
+ * enabled: for vhost. */
+void virtqueue_areas(const struct virtqueue *vq, void *ret_areas[3]);
 
 /*
  * 1: *chain holds the next buffer. 0: none (or the queue is disabled, broken, or DMA is off).
