@@ -113,6 +113,9 @@ struct pci_params {
 	/* The guest wrote the command register: its value. Configuration mutex held. May be NULL.
 	 */
 	void (*command_changed)(void *opaque, uint16_t command);
+	/* The guest wrote MSI-X's Message Control: it may have been switched on or off. Under the
+	 * same rules. */
+	void (*msix_changed)(void *opaque);
 	void *opaque;
 };
 

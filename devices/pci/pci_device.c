@@ -40,6 +40,7 @@ int pci_device_new(const struct pci_params *params, const struct pci_attach *att
 	dev->name = params->name;
 	dev->attach = *attach;
 	dev->command_changed = params->command_changed;
+	dev->msix_changed = params->msix_changed;
 	dev->opaque = params->opaque;
 	dev->cap_end = CAPS_START;
 	pthread_mutex_init(&dev->config_lock, NULL);
@@ -179,17 +180,19 @@ static void write_config(struct pci_device *dev, unsigned int offset, uint32_t v
 			 unsigned int size)
 {
 	bool command = overlaps(offset, size, PCI_COMMAND, 2);
-	unsigned int msix = dev->msix.count ? dev->msix.cap + PCI_MSIX_FLAGS : 0;
+	bool msix = dev->msix.count && overlaps(offset, size, dev->msix.cap + PCI_MSIX_FLAGS, 2);
 
 	pthread_mutex_lock(&dev->lock);
 	write_bytes(dev, offset, value, size);
-	if (command || (msix && overlaps(offset, size, msix, 2)))
+	if (command || msix)
 		update_interrupts(dev);
 	pthread_mutex_unlock(&dev->lock);
 	if (command || overlaps(offset, size, PCI_BASE_ADDRESS_0, 4 * PCI_BAR_COUNT))
 		pci_bars_update(dev);
 	if (command && dev->command_changed)
 		dev->command_changed(dev->opaque, pci_get16(dev, PCI_COMMAND));
+	if (msix && dev->msix_changed)
+		dev->msix_changed(dev->opaque);
 }
 
 void pci_config_write(struct pci_device *dev, unsigned int offset, uint32_t value,

@@ -67,6 +67,10 @@ struct virtio_device_ops {
 	/* The driver rang; also called once after queue_start(), after thaw() and resumed(). Only
 	 * for live queues. */
 	void (*queue_ready)(void *dev, unsigned int queue);
+	/* virtio_queue_interrupt_fd() of a live queue is another now: the driver gave the queue
+	 * another vector, or switched MSI-X on or off. What was signalled meanwhile is not lost: an
+	 * interrupt follows. May be NULL. */
+	void (*interrupt_changed)(void *dev, unsigned int queue);
 	/* Reset of one live queue (RING_RESET) or, with queue < 0, of the whole device: no buffer
 	 * is touched and none pushed after this returns. */
 	void (*reset)(void *dev, int queue);
@@ -129,8 +133,8 @@ bool virtio_dma_allowed(struct virtio_pci *v);
  * leaves it alone and queue_ready() is not called, until it is asked with true. */
 int virtio_queue_doorbell_fd(struct virtio_pci *v, unsigned int queue, bool watched);
 /* For vhost: an eventfd that interrupts the driver for the queue when written; borrowed, the same
- * while the device is active. Signals go straight to the guest (irqfd) where the driver uses MSI-X,
- * else through the device's loop. */
+ * until interrupt_changed() or reset(). Signals go straight to the guest (irqfd) where the driver
+ * uses MSI-X, else through the device's loop. */
 int virtio_queue_interrupt_fd(struct virtio_pci *v, unsigned int queue, struct error *err);
 
 /*

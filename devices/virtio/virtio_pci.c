@@ -27,7 +27,7 @@ struct virtqueue_config vp_queue_config(const struct virtio_pci *v _unused_,
 void vp_reset_queue_registers(struct vp_queue *q)
 {
 	q->regs = (struct vp_queue_regs){.size = q->v->ops->queue_size_max(q->v->dev, q->index)};
-	q->start_wanted = q->reset_wanted = false;
+	q->start_wanted = q->reset_wanted = q->interrupt_changed = false;
 	atomic_store(&q->vector, VP_NO_VECTOR);
 	virtqueue_reset(q->vq);
 }
@@ -151,6 +151,17 @@ static void command_changed(void *opaque, uint16_t command _unused_)
 	wakeup_signal(v->wakeup);
 }
 
+static void msix_changed(void *opaque)
+{
+	struct virtio_pci *v = opaque;
+
+	pthread_mutex_lock(&v->lock);
+	for (unsigned int i = 0; i < v->queue_count; i++)
+		v->queues[i].interrupt_changed = true;
+	pthread_mutex_unlock(&v->lock);
+	wakeup_signal(v->wakeup);
+}
+
 /* ---- Making. ---- */
 
 static int make_queues(struct virtio_pci *v, struct error *err)
@@ -201,6 +212,7 @@ static int make_function(struct virtio_pci *v, struct error *err)
 		.msix_vectors = v->queue_count + 1, /* one for changes of the configuration */
 		.msix_bar = VP_MSIX_BAR,
 		.command_changed = command_changed,
+		.msix_changed = msix_changed,
 		.opaque = v,
 	};
 	int r = pci_device_new(&params, &v->attach, &v->pci, err);

@@ -173,7 +173,7 @@ static void queue_write(struct vp_queue *q, unsigned int offset, uint32_t value)
 	struct virtio_pci *v = q->v;
 
 	if (offset == QUEUE_MSIX_VECTOR)
-		atomic_store(&q->vector, usable_vector(v, value));
+		vp_set_vector(v, q, usable_vector(v, value));
 	if (offset == QUEUE_RESET && value == 1)
 		vp_reset_queue(v, q);
 	/* The rest is fixed while the queue is enabled. */

@@ -58,6 +58,7 @@ struct vp_queue {
 	struct vp_queue_regs regs; /* under the lock, as all until the next remark */
 	bool start_wanted;	   /* for the loop */
 	bool reset_wanted;	   /* for the loop; queue_reset reads 1 */
+	bool interrupt_changed;	   /* for the loop */
 	_Atomic uint16_t vector;   /* any thread */
 	int doorbell;		   /* owned eventfd */
 	/* The loop's. */
@@ -125,6 +126,7 @@ void vp_common_write(struct virtio_pci *v, unsigned int offset, uint64_t value, 
 void vp_write_status(struct virtio_pci *v, uint8_t value);
 void vp_enable_queue(struct virtio_pci *v, struct vp_queue *q);
 void vp_reset_queue(struct virtio_pci *v, struct vp_queue *q);
+void vp_set_vector(struct virtio_pci *v, struct vp_queue *q, uint16_t vector);
 /* DEVICE_NEEDS_RESET with the lock held; the caller interrupts after it. */
 void vp_needs_reset_locked(struct virtio_pci *v, const char *why);
 

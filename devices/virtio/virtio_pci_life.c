@@ -123,20 +123,35 @@ static void change_dma(struct virtio_pci *v)
 		queue_ready(&v->queues[i]);
 }
 
+/* A spurious interrupt is none too many: the kernel may have signalled where nobody listens any
+ * more. */
+static void change_interrupt(struct vp_queue *q)
+{
+	struct virtio_pci *v = q->v;
+
+	if (!virtio_queue_live(v, q->index) || !v->ops->interrupt_changed)
+		return;
+	v->ops->interrupt_changed(v->dev, q->index);
+	vp_interrupt_queue(v, q);
+}
+
 static void service_queue(struct vp_queue *q)
 {
 	struct virtio_pci *v = q->v;
-	bool reset, start;
+	bool reset, start, interrupt;
 
 	pthread_mutex_lock(&v->lock);
 	reset = q->reset_wanted;
 	start = q->start_wanted && !reset && v->active;
-	q->start_wanted = false;
+	interrupt = q->interrupt_changed;
+	q->start_wanted = q->interrupt_changed = false;
 	pthread_mutex_unlock(&v->lock);
 	if (reset)
 		reset_queue(q);
 	else if (start && !q->live)
 		start_queue(q);
+	else if (interrupt)
+		change_interrupt(q);
 }
 
 void vp_service(void *opaque)

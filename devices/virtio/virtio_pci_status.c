@@ -85,6 +85,14 @@ void vp_enable_queue(struct virtio_pci *v, struct vp_queue *q)
 	}
 }
 
+void vp_set_vector(struct virtio_pci *v, struct vp_queue *q, uint16_t vector)
+{
+	if (atomic_exchange(&q->vector, vector) == vector || !q->regs.enabled)
+		return;
+	q->interrupt_changed = true;
+	wakeup_signal(v->wakeup);
+}
+
 void vp_reset_queue(struct virtio_pci *v, struct vp_queue *q)
 {
 	if (!(v->driver_features & VIRTIO_FEATURE_RING_RESET) || !q->regs.enabled ||

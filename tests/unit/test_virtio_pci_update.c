@@ -41,6 +41,44 @@ static void test_kernel_signallers(void **state _unused_)
 	unmake(&t);
 }
 
+/* A driver may move its interrupts while the kernel signals them (4.1.5.1.2). */
+static void test_interrupts_move(void **state _unused_)
+{
+	static struct vp_test t;
+	void *areas[3];
+
+	make(&t);
+	start(&t, 0);
+	assert_int_equal(t.echo->interrupts_changed[1], 0);
+	assert_int_equal(virtio_queue_interrupt_fd(t.v, 1, NULL),
+			 pci_msix_eventfd(t.d.pci, 2, NULL));
+	driver_set_common(&t.d, SPEC_C_QUEUE_SELECT, 1, 2);
+	driver_set_common(&t.d, SPEC_C_QUEUE_VECTOR, 2, 2); /* as it is */
+	loop_settle(t.loop);
+	assert_int_equal(t.echo->interrupts_changed[1], 0);
+	driver_set_common(&t.d, SPEC_C_QUEUE_VECTOR, 1, 2);
+	loop_settle(t.loop);
+	assert_int_equal(t.echo->interrupts_changed[1], 1);
+	assert_int_equal(t.echo->interrupts_changed[0], 0);
+	assert_int_equal(virtio_queue_interrupt_fd(t.v, 1, NULL),
+			 pci_msix_eventfd(t.d.pci, 1, NULL));
+	assert_int_equal(driver_interrupt_count(&t.d, 1), 1);
+	/* MSI-X off: what comes from now on pulls the pin. */
+	pci_config_write(t.d.pci, t.d.msix_cap + 2, 0, 2);
+	loop_settle(t.loop);
+	assert_int_equal(t.echo->interrupts_changed[0], 1);
+	assert_int_equal(t.echo->interrupts_changed[1], 2);
+	assert_int_not_equal(virtio_queue_interrupt_fd(t.v, 1, NULL),
+			     pci_msix_eventfd(t.d.pci, 1, NULL));
+	assert_true(t.machine.line.level);
+	/* Where its rings are. */
+	virtqueue_areas(virtio_queue(t.v, 1), areas);
+	assert_ptr_equal(areas[0], fake_ram(&t.machine, t.d.queues[1].desc));
+	assert_ptr_equal(areas[1], fake_ram(&t.machine, t.d.queues[1].driver));
+	assert_ptr_equal(areas[2], fake_ram(&t.machine, t.d.queues[1].device));
+	unmake(&t);
+}
+
 /* What the kernel signalled before the freeze is in the state, though the loop has not turned. */
 static void test_signal_before_a_drain(void **state _unused_)
 {
@@ -252,6 +290,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kernel_signallers),
+		cmocka_unit_test(test_interrupts_move),
 		cmocka_unit_test(test_signal_before_a_drain),
 		cmocka_unit_test(test_drain_and_thaw),
 		cmocka_unit_test(test_every_state_goes_over),

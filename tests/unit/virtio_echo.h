@@ -32,7 +32,8 @@ struct echo {
 	bool has_kept;
 	uint8_t config[12];
 	uint64_t features, offered;
-	unsigned int activated, started, resets, queue_resets, drains, thaws, resumes, dma;
+	unsigned int activated, started, resets, queue_resets, drains, thaws, resumes, dma,
+		interrupts_changed[ECHO_QUEUES];
 	bool refuse_activate, refuse_drain, live, freed_flag;
 	struct virtio_driver *impatient; /* resets the device while it is being activated */
 	bool *freed;
@@ -155,6 +156,11 @@ static inline void echo_dma_changed(void *dev, bool on)
 	((struct echo *)dev)->dma += on ? 100 : 1;
 }
 
+static inline void echo_interrupt_changed(void *dev, unsigned int queue)
+{
+	((struct echo *)dev)->interrupts_changed[queue]++;
+}
+
 static inline int echo_drain(void *dev, uint64_t deadline_ns _unused_, struct error *err)
 {
 	struct echo *e = dev;
@@ -245,6 +251,7 @@ static const struct virtio_device_ops echo_ops = {
 	.queue_ready = echo_ready,
 	.reset = echo_reset,
 	.dma_changed = echo_dma_changed,
+	.interrupt_changed = echo_interrupt_changed,
 	.drain = echo_drain,
 	.thaw = echo_thaw,
 	.resumed = echo_resumed,
