@@ -25,6 +25,7 @@ KERNEL_HEADERS = {
     "linux/kexec.h": "luo",
     "linux/iommufd.h": "iommu",
     "linux/vfio.h": "iommu",
+    "linux/vhost.h": "devices",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
