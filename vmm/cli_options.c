@@ -24,6 +24,8 @@ const struct cli_option cli_options[] = {
 	 "what the guest's entropy device reads (default src=/dev/urandom)"},
 	{"balloon", OPTION_TEXT, VM, false, "size=SIZE[,...]",
 	 "memory that the guest does without, or off (the default); keys in vmm(1)"},
+	{"vsock", OPTION_TEXT, VM, false, "cid=N|off",
+	 "sockets between guest and host, the guest's CID (default off)"},
 	{"disk", OPTION_LIST, VM, false, "path=FILE[,...]",
 	 "a raw image or block device as a disk; several times for several, keys in vmm(1)"},
 	{"api-socket", OPTION_TEXT, VM, true, "PATH", "serve the HTTP API on this UNIX socket"},

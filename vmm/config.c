@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "devices/virtio/vsock/vsock.h"
 #include "vmm/config.h"
 #include "vmm/config_priv.h"
 
@@ -82,6 +83,14 @@ static void check_balloon(struct problems *p, const struct vm_config *config)
 		problem_add(p, "%s", error_message(&err));
 }
 
+static void check_vsock(struct problems *p, const struct virtio_vsock_config *vsock)
+{
+	struct error err = ERROR_INIT;
+
+	if (vsock->on && virtio_vsock_check_host(VIRTIO_VSOCK_HOST_DEVICE, &err) < 0)
+		problem_add(p, "%s", error_message(&err));
+}
+
 static void check_console(struct problems *p, const char *key, const struct console_config *console)
 {
 	if (console->mode == CONSOLE_FILE || console->mode == CONSOLE_SOCKET)
@@ -114,6 +123,7 @@ void config_check_devices(const struct vm_config *config, struct problems *p)
 			       "--console has it unless it says otherwise");
 	check_rng(p, &config->rng);
 	check_balloon(p, config);
+	check_vsock(p, &config->vsock);
 	config_check_disks(config, p);
 	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
 		for (unsigned int j = i + 1; j < ARRAY_SIZE(paths); j++)

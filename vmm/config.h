@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "devices/virtio/balloon/config.h"
 #include "devices/virtio/blk/config.h"
+#include "devices/virtio/vsock/config.h"
 #include "luo/tokens.h"
 
 #define VM_CPUS_MAX	      32
@@ -56,6 +57,7 @@ struct vm_config {
 	struct console_config hvc;     /* the virtio console */
 	struct rng_config rng;
 	struct virtio_balloon_config balloon;
+	struct virtio_vsock_config vsock;
 	/* Each with an id and a slot of its own: an empty id and slot 0 are filled in when read. */
 	struct virtio_blk_config disks[VM_DISKS_MAX];
 	unsigned int disk_count;
@@ -77,10 +79,10 @@ int vm_config_from_json(json_t *json, struct vm_config *config, struct error *er
 json_t *vm_config_to_json(const struct vm_config *config);
 
 /* Whether it has the device of that key, one of those that can come and go while the guest runs
- * ("rng", "hvc", "balloon"; 0 for "disk", of which there can always be one more). 1, 0, or -ENOENT:
- * the key is none of these. */
+ * ("rng", "hvc", "balloon", "vsock"; 0 for "disk", of which there can always be one more). 1, 0, or
+ * -ENOENT: the key is none of these. */
 int vm_config_has_device(const struct vm_config *config, const char *key);
-/* Takes a device out by its name: "rng", "hvc", "balloon", or the id of a disk. */
+/* Takes a device out by its name: "rng", "hvc", "balloon", "vsock", or the id of a disk. */
 void vm_config_forget_device(struct vm_config *config, const char *name);
 /* The devices that can come and go, from one configuration into another. */
 void vm_config_copy_devices(struct vm_config *to, const struct vm_config *from);

@@ -13,6 +13,8 @@ int vm_config_has_device(const struct vm_config *config, const char *key)
 		return config->hvc.mode != CONSOLE_OFF;
 	if (strcmp(key, "balloon") == 0)
 		return config->balloon.on;
+	if (strcmp(key, "vsock") == 0)
+		return config->vsock.on;
 	return strcmp(key, "disk") == 0 ? 0 : -ENOENT;
 }
 
@@ -24,6 +26,8 @@ void vm_config_forget_device(struct vm_config *config, const char *name)
 		config->hvc = (struct console_config){.mode = CONSOLE_OFF};
 	else if (strcmp(name, "balloon") == 0)
 		config->balloon = (struct virtio_balloon_config){0};
+	else if (strcmp(name, "vsock") == 0)
+		config->vsock = (struct virtio_vsock_config){0};
 	for (unsigned int i = 0; i < config->disk_count; i++) {
 		if (strcmp(config->disks[i].id, name) != 0)
 			continue;
@@ -39,6 +43,7 @@ void vm_config_copy_devices(struct vm_config *to, const struct vm_config *from)
 	to->rng = from->rng;
 	to->hvc = from->hvc;
 	to->balloon = from->balloon;
+	to->vsock = from->vsock;
 	memcpy(to->disks, from->disks, sizeof(to->disks));
 	to->disk_count = from->disk_count;
 }

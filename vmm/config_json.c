@@ -123,6 +123,19 @@ static void read_balloon(struct json_reader *r, struct virtio_balloon_config *ba
 		*balloon = read;
 }
 
+static void read_vsock(struct json_reader *r, struct virtio_vsock_config *vsock)
+{
+	struct virtio_vsock_config read;
+	unsigned int before = r->problems->count;
+	json_t *value = json_get_value(r, "vsock");
+
+	if (!value)
+		return;
+	virtio_vsock_config_read(value, "vsock", &read, r->problems);
+	if (r->problems->count == before)
+		*vsock = read;
+}
+
 static void read_disks(struct json_reader *r, struct vm_config *config)
 {
 	json_t *array = json_get_array(r, "disk");
@@ -148,6 +161,7 @@ void config_read(json_t *json, struct vm_config *config, struct problems *proble
 	read_console(&r, "hvc", &config->hvc);
 	read_rng(&r, &config->rng);
 	read_balloon(&r, &config->balloon);
+	read_vsock(&r, &config->vsock);
 	read_disks(&r, config);
 	read_text(&r, "api-socket", config->api_socket, sizeof(config->api_socket));
 	read_text(&r, "agent", config->agent, sizeof(config->agent));
@@ -185,12 +199,13 @@ static json_t *rng_to_json(const struct rng_config *rng)
 
 json_t *vm_config_to_json(const struct vm_config *config)
 {
-	return json_pack("{ss ss ss ss si sI so so so so so ss ss sb}", "id", config->id, "kernel",
-			 config->kernel, "initramfs", config->initramfs, "cmdline", config->cmdline,
-			 "cpus", (int)config->cpus, "memory", (json_int_t)config->memory, "console",
-			 console_to_json(&config->console), "hvc", console_to_json(&config->hvc),
-			 "rng", rng_to_json(&config->rng), "balloon",
-			 virtio_balloon_config_to_json(&config->balloon), "disk",
+	return json_pack("{ss ss ss ss si sI so so so so so so ss ss sb}", "id", config->id,
+			 "kernel", config->kernel, "initramfs", config->initramfs, "cmdline",
+			 config->cmdline, "cpus", (int)config->cpus, "memory",
+			 (json_int_t)config->memory, "console", console_to_json(&config->console),
+			 "hvc", console_to_json(&config->hvc), "rng", rng_to_json(&config->rng),
+			 "balloon", virtio_balloon_config_to_json(&config->balloon), "vsock",
+			 virtio_vsock_config_to_json(&config->vsock), "disk",
 			 config_disks_to_json(config), "api-socket", config->api_socket, "agent",
 			 config->agent, "preserve-on-update", (int)config->preserve_on_update);
 }

@@ -77,7 +77,7 @@ int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done
 
 /*
  * Plugs in what the document has, with the keys of the configuration ("rng", "hvc", "balloon",
- * "disk").
+ * "vsock", "disk").
  * -EBUSY: an update is under way. -EINVAL: all that is wrong is named. Nothing is done then.
  */
 int vm_add_devices(struct vm *vm, json_t *devices, struct error *err);

@@ -46,7 +46,7 @@ static const char whole[] =
 	"{\"id\": \"web-1.a\", \"kernel\": \"/boot/k\", \"initramfs\": \"/boot/i\","
 	" \"cmdline\": \"console=ttyS0 quiet\", \"cpus\": 4, \"memory\": \"6G\","
 	" \"console\": \"socket=/run/c\", \"hvc\": \"file=/var/hvc\", \"rng\": \"src=/dev/hwrng\","
-	" \"balloon\": {\"size\": 4096},"
+	" \"balloon\": {\"size\": 4096}, \"vsock\": {\"cid\": 3},"
 	" \"api-socket\": \"/run/a\","
 	" \"agent\": \"/run/luod\", \"preserve-on-update\": true}";
 
@@ -69,6 +69,8 @@ static void test_whole(void **state _unused_)
 	assert_true(config.rng.on);
 	assert_string_equal(config.rng.source, "/dev/hwrng");
 	assert_int_equal(config.balloon.size, 4096);
+	assert_true(config.vsock.on);
+	assert_int_equal(config.vsock.cid, 3);
 	assert_string_equal(config.api_socket, "/run/a");
 	assert_string_equal(config.agent, "/run/luod");
 	assert_true(config.preserve_on_update);
@@ -235,6 +237,48 @@ static void test_balloon(void **state _unused_)
 	assert_non_null(strstr(err.message, "balloon: a guest of 512 MiB"));
 }
 
+/* virtio 1.2, 5.10.4: 0 and 1 are reserved, 2 is the host, 0xffffffff is reserved. */
+static void test_vsock(void **state _unused_)
+{
+	static const struct {
+		const char *text;
+		uint32_t cid;
+	} good[] = {
+		{"{\"vsock\": {\"cid\": 3}}", 3},
+		{"{\"vsock\": \"cid=3\"}", 3},
+		{"{\"vsock\": {\"cid\": 4294967294}}", 4294967294},
+		{"{\"vsock\": \"cid=4294967294\"}", 4294967294},
+	};
+	struct vm_config config, again;
+	struct error err = ERROR_INIT;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(good); i++) {
+		json_t *json;
+
+		if (read_text(good[i].text, &config, &err) < 0)
+			fail_msg("%s: %s", good[i].text, err.message);
+		assert_true(config.vsock.on);
+		assert_int_equal(config.vsock.cid, good[i].cid);
+		snprintf(config.id, sizeof(config.id), "a");
+		json = vm_config_to_json(&config);
+		vm_config_init(&again);
+		assert_int_equal(vm_config_from_json(json, &again, NULL), 0);
+		json_decref(json);
+		assert_memory_equal(&again.vsock, &config.vsock, sizeof(config.vsock));
+	}
+	assert_int_equal(read_text("{\"vsock\": \"off\"}", &config, &err), 0);
+	assert_false(config.vsock.on);
+	REFUSED("{\"vsock\": {\"cid\": 2}}", "vsock.cid");
+	REFUSED("{\"vsock\": {\"cid\": 4294967295}}", "vsock.cid");
+	REFUSED("{\"vsock\": {\"cid\": -1}}", "vsock.cid");
+	REFUSED("{\"vsock\": {\"cid\": \"x\"}}", "vsock.cid");
+	REFUSED("{\"vsock\": {}}", "vsock.cid: must be given");
+	REFUSED("{\"vsock\": \"cid=4294967299\"}", "vsock.cid");
+	REFUSED("{\"vsock\": \"cid=x\"}", "vsock.cid: must be a number");
+	REFUSED("{\"vsock\": \"cid=3,port=1\"}", "vsock.port: unknown key");
+	REFUSED("{\"vsock\": 3}", "vsock: must be");
+}
+
 static void test_validate(void **state _unused_)
 {
 	char kernel[] = "/tmp/holdfast-test-kernel-XXXXXX";
@@ -297,6 +341,7 @@ int main(void)
 		cmocka_unit_test(test_nul_in_string),
 		cmocka_unit_test(test_over_what_is_there),
 		cmocka_unit_test(test_balloon),
+		cmocka_unit_test(test_vsock),
 		cmocka_unit_test(test_validate),
 		cmocka_unit_test(test_socket_path_too_long),
 	};

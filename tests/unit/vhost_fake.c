@@ -25,9 +25,6 @@
 struct vhost_fake vhost_fake;
 uint8_t vhost_fake_sent[64];
 
-int __wrap_ioctl(int fd, unsigned long request, void *arg);
-int __real_ioctl(int fd, unsigned long request, void *arg);
-
 static void forget(void)
 {
 	struct vhost_fake *f = &vhost_fake;
@@ -237,13 +234,15 @@ static int handle(int fd, unsigned long request, void *arg)
 	}
 }
 
-int __wrap_ioctl(int fd, unsigned long request, void *arg)
+bool vhost_fake_knows(unsigned long request)
 {
-	int code;
+	return _IOC_TYPE(request) == VHOST_VIRTIO;
+}
 
-	if (_IOC_TYPE(request) != VHOST_VIRTIO)
-		return __real_ioctl(fd, request, arg);
-	code = handle(fd, request, arg);
+int vhost_fake_ioctl(int fd, unsigned long request, void *arg)
+{
+	int code = handle(fd, request, arg);
+
 	errno = code;
 	return code ? -1 : 0;
 }

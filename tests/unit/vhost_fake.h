@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A kernel's vhost-vsock, as much of it as a device meets: ioctl() of the program under test
- * reaches it (link with vhost_fake_dep). It keeps the order that the kernel asks for, and serves
- * the rings at the addresses it was given, which have to lie in the memory it was given. One device
- * at a time. No test framework in here: what must hold ends the program.
+ * reaches it (link with vhost_fake_dep), unless the test has an ioctl() of its own. It keeps the
+ * order that the kernel asks for, and serves the rings at the addresses it was given, which have to
+ * lie in the memory it was given. One device at a time. No test framework in here: what must hold
+ * ends the program.
  */
 #ifndef HOLDFAST_TESTS_UNIT_VHOST_FAKE_H
 #define HOLDFAST_TESTS_UNIT_VHOST_FAKE_H
@@ -40,6 +41,9 @@ extern struct vhost_fake vhost_fake;
 
 /* A kernel where nobody has opened anything. */
 void vhost_fake_init(void);
+/* For a test with an ioctl() of its own: requests of vhost, and ioctl() for them. */
+bool vhost_fake_knows(unsigned long request);
+int vhost_fake_ioctl(int fd, unsigned long request, void *arg);
 /* The kernel's worker has its turn: takes what is available in a ring, as the driver filled it (the
  * transmit ring) or filling it with that byte; returns how many buffers. Nothing while it does not
  * run. What a driver did wrong is signalled as an error. */

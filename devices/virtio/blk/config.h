@@ -25,7 +25,7 @@
 #define BLK_QUEUE_SIZE_DEFAULT	 128
 #define BLK_SERIAL_MAX		 20 /* bytes: virtio 1.2, 5.2.6 */
 #define VIRTIO_BLK_CONFIG_ID_MAX 63
-#define BLK_SLOT_MAX		 28
+#define BLK_SLOT_MAX		 27
 
 struct virtio_blk_config {
 	char path[PATH_MAX];
