@@ -182,7 +182,10 @@ static unsigned int ring_of(unsigned long request, const void *arg)
 /* An errno, or 0. */
 static int handle(int fd, unsigned long request, void *arg)
 {
-	if (request == vhost_fake.refuse) {
+	/* The owner can always stop it. */
+	bool stop = request == VHOST_VSOCK_SET_RUNNING && *(int *)arg == 0;
+
+	if (request == vhost_fake.refuse && !stop) {
 		if (vhost_fake.refuse_after == 0)
 			return vhost_fake.refuse_errno;
 		vhost_fake.refuse_after--;
