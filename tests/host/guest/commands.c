@@ -130,6 +130,10 @@ static void obey(const char *command)
 		timers_forget_longest();
 	else if (!strcmp(command, "rng"))
 		rng_say();
+	else if (!strcmp(command, "vsock"))
+		vsock_say();
+	else if (!strcmp(command, "vsock-check"))
+		vsock_check();
 	else if (!strcmp(command, "memory"))
 		memory_say();
 	else if (!strncmp(command, "use ", 4))

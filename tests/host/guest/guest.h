@@ -145,6 +145,14 @@ uint64_t hvc_write(unsigned int lines);
 /* Writes lines all the time from now on, or no more. */
 void hvc_run(bool on);
 
+/* Sends back what comes in by the socket device, if there is one. */
+void vsock_start(void);
+/* Says what came of it, and of the connections to the host. */
+void vsock_say(void);
+/* Makes a connection to the host, which is to send back what comes in, and leaves it open; says
+ * whether it did. */
+void vsock_check(void);
+
 /* Starts the writers on /dev/vda and so on, if the parameter asks for them. */
 void disks_start(const struct params *params);
 /* Says what they have done; check: first compares every block with what was acknowledged. */

@@ -131,6 +131,7 @@ int main(void)
 	timers_start();
 	rng_start();
 	hvc_start();
+	vsock_start();
 	disks_start(&params);
 	kmsg_mark_up();
 	pthread_create(&thread, NULL, beats, NULL);
