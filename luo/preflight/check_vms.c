@@ -105,6 +105,18 @@ static void check_handler(struct vm_check *c, const char *what, const char *pref
 		"(a module must be loaded before luod starts)");
 }
 
+/* Not preserved but opened anew, in a kernel that must have it. */
+static void check_vhost_vsock(struct vm_check *c)
+{
+	if (kernel_config_tristate(c->p->next.config, "CONFIG_VHOST_VSOCK") != 'n')
+		return;
+	report_way_out(report_add(c->p->report, SEVERITY_ERROR, "vm-vhost-vsock", c->object,
+				  "it has a vsock device, and the next kernel is built without "
+				  "CONFIG_VHOST_VSOCK: it could not go on there"),
+		       "use a kernel with CONFIG_VHOST_VSOCK, or unplug the device before the "
+		       "update");
+}
+
 static void check_descriptor(struct vm_check *c, const char *path, const char *link)
 {
 	if (strncmp(link, MEMFD_PREFIX, strlen(MEMFD_PREFIX)) == 0) {
@@ -116,6 +128,8 @@ static void check_descriptor(struct vm_check *c, const char *path, const char *l
 		check_handler(c, link, "vfio-pci-v");
 	} else if (strcmp(link, "/dev/iommu") == 0 || strcmp(link, "anon_inode:[iommufd]") == 0) {
 		check_handler(c, "an iommufd", "iommufd-v");
+	} else if (strcmp(link, "/dev/vhost-vsock") == 0) {
+		check_vhost_vsock(c);
 	}
 }
 

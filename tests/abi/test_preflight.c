@@ -275,6 +275,38 @@ static void put_program(struct host *h, const char *path, const char *version)
 	assert_int_equal(chmod(h->program, 0755), 0);
 }
 
+#define CONFIG_WHOLE                                                                              \
+	"CONFIG_KEXEC_HANDOVER=y\nCONFIG_LIVEUPDATE=y\nCONFIG_LIVEUPDATE_MEMFD=y\nCONFIG_KVM=y\n" \
+	"CONFIG_KEXEC_FILE=y\n"
+
+/* A device of the kernel's that is opened anew: known only where the image tells. */
+static void test_vhost_vsock(void **state _unused_)
+{
+	static const struct {
+		struct fake_kernel next;
+		const char *codes;
+	} cases[] = {
+		{{.config = CONFIG_WHOLE}, "vm-vhost-vsock"},
+		{{.config = CONFIG_WHOLE "CONFIG_VHOST_VSOCK=m\n"}, ""},
+		{{.config = CONFIG_WHOLE "CONFIG_VHOST_VSOCK=y\n"}, ""},
+		{{.config = NULL}, ""},
+	};
+	struct preflight_vm vm = {.id = "web1", .pid = 4711, .preserve = true, .phase = "running"};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct host h;
+
+		host_open(&h, &cases[i].next);
+		h.request.vms = &vm;
+		h.request.vm_count = 1;
+		put_fd(&h, "3", "/dev/vhost-vsock");
+		expect(&h, cases[i].codes);
+		put_fd(&h, "3", "/dev/null");
+		expect(&h, "");
+		host_close(&h);
+	}
+}
+
 static void test_vms(void **state _unused_)
 {
 	struct preflight_vm vm = {.id = "web1", .pid = 4711, .preserve = true, .phase = "running"};
@@ -358,10 +390,10 @@ static void test_memfds(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	 cmocka_unit_test(test_kernels),
-		cmocka_unit_test(test_cmdlines), cmocka_unit_test(test_host_findings),
-		cmocka_unit_test(test_running),	 cmocka_unit_test(test_vms),
-		cmocka_unit_test(test_memfds),
+		cmocka_unit_test(test_good),	    cmocka_unit_test(test_kernels),
+		cmocka_unit_test(test_cmdlines),    cmocka_unit_test(test_host_findings),
+		cmocka_unit_test(test_running),	    cmocka_unit_test(test_vms),
+		cmocka_unit_test(test_vhost_vsock), cmocka_unit_test(test_memfds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
