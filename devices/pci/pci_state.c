@@ -53,8 +53,9 @@ static void image_take(const struct pci_device *dev, struct pci_image *image)
 	for (unsigned int i = 0; i < dev->msix.count; i++) {
 		const struct msix_vector *v = &dev->msix.vectors[i];
 		bool pending =
-			v->pending ||
-			(v->held && dev->attach.msi->pending(dev->attach.msi_opaque, v->msi));
+			may_be_pending(dev, dev->config, v->masked) &&
+			(v->pending ||
+			 (v->held && dev->attach.msi->pending(dev->attach.msi_opaque, v->msi)));
 
 		image->addresses[i] = v->address;
 		image->data[i] = v->data;
