@@ -2,7 +2,6 @@
 #include "devices/virtio/balloon/config.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/util.h"
 #include "devices/option_text.h"
@@ -36,16 +35,9 @@ static void read_object(json_t *json, const char *path, struct virtio_balloon_co
 void virtio_balloon_config_read(json_t *json, const char *path, struct virtio_balloon_config *ret,
 				struct problems *problems)
 {
-	json_t *object;
+	json_t *object = option_to_object(&options, json, path, problems);
 
 	*ret = (struct virtio_balloon_config){0};
-	if (!json_is_string(json)) {
-		read_object(json, path, ret, problems);
-		return;
-	}
-	if (strcmp(json_string_value(json), "off") == 0)
-		return;
-	object = option_text_to_json(&options, json_string_value(json), path, problems);
 	if (object)
 		read_object(object, path, ret, problems);
 	json_decref(object);

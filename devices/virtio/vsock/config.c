@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "devices/virtio/vsock/config.h"
 
-#include <string.h>
-
 #include "base/util.h"
 #include "devices/option_text.h"
 
-static const struct option_key keys[] = {{"cid", OPTION_NUMBER, NULL, NULL}};
+static const struct option_key keys[] = {{.key = "cid", .kind = OPTION_NUMBER}};
 static const struct option_keys options = {keys, ARRAY_SIZE(keys)};
 
 static void read_object(json_t *json, const char *path, struct virtio_vsock_config *c,
@@ -25,16 +23,9 @@ static void read_object(json_t *json, const char *path, struct virtio_vsock_conf
 void virtio_vsock_config_read(json_t *json, const char *path, struct virtio_vsock_config *ret,
 			      struct problems *problems)
 {
-	json_t *object;
+	json_t *object = option_to_object(&options, json, path, problems);
 
 	*ret = (struct virtio_vsock_config){0};
-	if (!json_is_string(json)) {
-		read_object(json, path, ret, problems);
-		return;
-	}
-	if (strcmp(json_string_value(json), "off") == 0)
-		return;
-	object = option_text_to_json(&options, json_string_value(json), path, problems);
 	if (object)
 		read_object(object, path, ret, problems);
 	json_decref(object);
