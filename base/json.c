@@ -81,6 +81,24 @@ const char *json_get_string(struct json_reader *r, const char *key, const char *
 	return json_string_value(value);
 }
 
+void json_get_text(struct json_reader *r, const char *key, bool printable, char *field, size_t size)
+{
+	const char *text = json_get_string(r, key, "", size);
+
+	field[0] = '\0';
+	if (strlen(text) != json_string_length(json_object_get(r->object, key))) {
+		value_problem(r, key, "must not contain a NUL byte");
+		return;
+	}
+	for (const char *c = text; printable && *c; c++) {
+		if (*c < ' ' || *c > '~') {
+			value_problem(r, key, "must be printable ASCII");
+			return;
+		}
+	}
+	snprintf(field, size, "%s", text);
+}
+
 static uint64_t in_range(struct json_reader *r, const char *key, json_int_t value,
 			 uint64_t fallback, uint64_t min, uint64_t max)
 {

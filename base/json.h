@@ -43,6 +43,12 @@ bool json_has(const struct json_reader *r, const char *key);
 /* A string of at most max - 1 bytes, borrowed from the document; fallback when absent. */
 const char *json_get_string(struct json_reader *r, const char *key, const char *fallback,
 			    size_t max);
+/*
+ * Copies a string of fewer than size bytes without NUL bytes into field, "" when it is absent or
+ * wrong. printable: visible ASCII and blanks only, as a guest or a terminal shows it.
+ */
+void json_get_text(struct json_reader *r, const char *key, bool printable, char *field,
+		   size_t size);
 uint64_t json_get_u64(struct json_reader *r, const char *key, uint64_t fallback, uint64_t min,
 		      uint64_t max);
 bool json_get_bool(struct json_reader *r, const char *key, bool fallback);

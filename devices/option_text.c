@@ -101,7 +101,7 @@ static void store(json_t *object, const struct option_key *o, const char *text, 
 	json_t *value;
 
 	if (o->bucket)
-		target = sub_object(sub_object(object, "rate_limiter_config"), o->bucket);
+		target = sub_object(sub_object(object, o->limits), o->bucket);
 	if (json_object_get(target, key)) {
 		key_problem(p, where, o, "given twice");
 		return;

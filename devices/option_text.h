@@ -20,18 +20,22 @@ enum option_kind {
 struct option_key {
 	const char *key;
 	enum option_kind kind;
-	/* The key is `field` of the object `bucket` inside "rate_limiter_config"; else NULL. */
-	const char *bucket, *field;
+	/* The key is `field` of the object `bucket` inside `limits`; else NULL. */
+	const char *limits, *bucket, *field;
 };
 
-/* The keys of rate_limiter_config_read(), for the table of a device that has limits. */
-#define OPTION_KEYS_RATE_LIMITS                                                      \
-	{"bw_size", OPTION_NUMBER, "bandwidth", "size"},                             \
-		{"bw_one_time_burst", OPTION_NUMBER, "bandwidth", "one_time_burst"}, \
-		{"bw_refill_time", OPTION_NUMBER, "bandwidth", "refill_time"},       \
-		{"ops_size", OPTION_NUMBER, "ops", "size"},                          \
-		{"ops_one_time_burst", OPTION_NUMBER, "ops", "one_time_burst"},      \
-		{"ops_refill_time", OPTION_NUMBER, "ops", "refill_time"}
+/*
+ * The keys of rate_limiter_config_read() in the object `limits`, for the table of a device that has
+ * limits. prefix: of each key, for a device that has several.
+ */
+#define OPTION_KEYS_RATE_LIMITS(prefix, limits)                                                \
+	{prefix "bw_size", OPTION_NUMBER, limits, "bandwidth", "size"},                        \
+		{prefix "bw_one_time_burst", OPTION_NUMBER, limits, "bandwidth",               \
+		 "one_time_burst"},                                                            \
+		{prefix "bw_refill_time", OPTION_NUMBER, limits, "bandwidth", "refill_time"},  \
+		{prefix "ops_size", OPTION_NUMBER, limits, "ops", "size"},                     \
+		{prefix "ops_one_time_burst", OPTION_NUMBER, limits, "ops", "one_time_burst"}, \
+		{prefix "ops_refill_time", OPTION_NUMBER, limits, "ops", "refill_time"}
 
 struct option_keys {
 	const struct option_key *keys;

@@ -101,7 +101,6 @@ static void transmit(struct virtio_console *c)
 	struct virtqueue *vq = virtio_queue(c->v, QUEUE_TX);
 	struct error err = ERROR_INIT;
 	unsigned int taken = 0;
-	uint64_t one = 1;
 	int r = 0;
 
 	do {
@@ -115,9 +114,8 @@ static void transmit(struct virtio_console *c)
 	update_watch(c);
 	if (r < 0)
 		virtio_needs_reset(c->v, &err);
-	else if (taken > BUFFERS_MAX &&
-		 write(virtio_queue_doorbell_fd(c->v, QUEUE_TX, true), &one, sizeof(one)) < 0)
-		return;
+	else if (taken > BUFFERS_MAX)
+		virtio_queue_again(c->v, QUEUE_TX);
 }
 
 static void on_writable(void *opaque)

@@ -76,7 +76,6 @@ static void serve(struct virtio_rng *rng)
 	struct virtqueue *vq = virtio_queue(rng->v, 0);
 	struct error err = ERROR_INIT;
 	unsigned int served = 0;
-	uint64_t one = 1;
 	int r = 0;
 
 	if (!virtio_queue_live(rng->v, 0) || rng->waiting)
@@ -93,9 +92,8 @@ static void serve(struct virtio_rng *rng)
 	if (r < 0)
 		virtio_needs_reset(rng->v, &err);
 	/* More than a turn's share: come back for it. */
-	else if (served > BUFFERS_MAX &&
-		 write(virtio_queue_doorbell_fd(rng->v, 0, true), &one, sizeof(one)) < 0)
-		return;
+	else if (served > BUFFERS_MAX)
+		virtio_queue_again(rng->v, 0);
 }
 
 static void rng_attached(void *dev, struct virtio_pci *v)

@@ -124,6 +124,8 @@ bool virtio_queue_live(struct virtio_pci *v, unsigned int queue);
 struct virtqueue *virtio_queue(struct virtio_pci *v, unsigned int queue);
 /* Publishes what was pushed and interrupts the driver if it wants to know. */
 void virtio_notify_queue(struct virtio_pci *v, unsigned int queue);
+/* queue_ready() in a turn of the loop to come: for a device that has had its share of this one. */
+void virtio_queue_again(struct virtio_pci *v, unsigned int queue);
 /* DEVICE_NEEDS_RESET and a configuration interrupt, one rate-limited line. Nothing is popped any
  * more. */
 void virtio_needs_reset(struct virtio_pci *v, const struct error *why);

@@ -49,6 +49,15 @@ int virtio_queue_doorbell_fd(struct virtio_pci *v, unsigned int queue, bool watc
 	return q->doorbell;
 }
 
+void virtio_queue_again(struct virtio_pci *v, unsigned int queue)
+{
+	uint64_t one = 1;
+
+	/* A full counter wakes the loop as well. */
+	if (write(virtio_queue_doorbell_fd(v, queue, true), &one, sizeof(one)) < 0)
+		return;
+}
+
 static void queue_gone(struct vp_queue *q)
 {
 	unwatch(q);

@@ -85,8 +85,6 @@ void balloon_queue_ready(void *dev, unsigned int queue);
 void balloon_put_back(struct virtio_balloon *b, unsigned int queue);
 /* Whether this is the queue of statistics, for a driver with these features. */
 bool balloon_is_stats(uint64_t features, unsigned int queue);
-/* Comes back for the rest in another turn of the loop. */
-void balloon_come_back(struct virtio_balloon *b, unsigned int queue);
 
 /* balloon_pages.c */
 /* Page numbers of a buffer, from byte `done` on, at most so many; returns how far it got. */

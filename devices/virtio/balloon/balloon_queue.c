@@ -24,15 +24,6 @@ static bool is_reporting(const struct virtio_balloon *b, unsigned int queue)
 	       !balloon_is_stats(b->features, queue);
 }
 
-void balloon_come_back(struct virtio_balloon *b, unsigned int queue)
-{
-	uint64_t one = 1;
-
-	/* A full counter wakes the loop as well. */
-	if (write(virtio_queue_doorbell_fd(b->v, queue, true), &one, sizeof(one)) < 0)
-		return;
-}
-
 void balloon_put_back(struct virtio_balloon *b, unsigned int queue)
 {
 	struct balloon_work *work = &b->work[queue];
@@ -110,7 +101,7 @@ static void serve(struct virtio_balloon *b, unsigned int queue)
 	if (r < 0)
 		virtio_needs_reset(b->v, &err);
 	else if (r > 0)
-		balloon_come_back(b, queue);
+		virtio_queue_again(b->v, queue);
 }
 
 /* A buffer in a queue that there is not. */

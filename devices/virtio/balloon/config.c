@@ -8,10 +8,10 @@
 #include "devices/virtio/balloon/balloon_spec.h"
 
 static const struct option_key keys[] = {
-	{"size", OPTION_NUMBER, NULL, NULL},
-	{"deflate-on-oom", OPTION_SWITCH, NULL, NULL},
-	{"free-page-reporting", OPTION_SWITCH, NULL, NULL},
-	{"stats-interval", OPTION_NUMBER, NULL, NULL},
+	{"size", OPTION_NUMBER, NULL, NULL, NULL},
+	{"deflate-on-oom", OPTION_SWITCH, NULL, NULL, NULL},
+	{"free-page-reporting", OPTION_SWITCH, NULL, NULL, NULL},
+	{"stats-interval", OPTION_NUMBER, NULL, NULL, NULL},
 };
 static const struct option_keys options = {keys, ARRAY_SIZE(keys)};
 

@@ -68,15 +68,6 @@ static int take(struct virtio_blk *blk, unsigned int queue, struct error *err)
 	return 1;
 }
 
-static void ring_again(struct virtio_blk *blk, unsigned int queue)
-{
-	uint64_t one = 1;
-
-	/* A full counter wakes the loop as well. */
-	if (write(virtio_queue_doorbell_fd(blk->v, queue, true), &one, sizeof(one)) < 0)
-		return;
-}
-
 /* Ends that are there at once need no further turn of the loop. */
 static void send_to_host(struct virtio_blk *blk)
 {
@@ -113,7 +104,7 @@ void blk_serve(struct virtio_blk *blk, unsigned int queue)
 	else if (!room)
 		blk->queues[queue].stalled = true;
 	else if (taken > TAKEN_MAX)
-		ring_again(blk, queue);
+		virtio_queue_again(blk->v, queue);
 	send_to_host(blk);
 	blk_notify(blk);
 }

@@ -8,12 +8,18 @@
 #include "devices/option_text.h"
 
 static const struct option_key keys[] = {
-	{"path", OPTION_TEXT, NULL, NULL},	   {"id", OPTION_TEXT, NULL, NULL},
-	{"serial", OPTION_TEXT, NULL, NULL},	   {"readonly", OPTION_SWITCH, NULL, NULL},
-	{"direct", OPTION_SWITCH, NULL, NULL},	   {"sparse", OPTION_SWITCH, NULL, NULL},
-	{"lock", OPTION_SWITCH, NULL, NULL},	   {"disable_io_uring", OPTION_SWITCH, NULL, NULL},
-	{"num_queues", OPTION_NUMBER, NULL, NULL}, {"queue_size", OPTION_NUMBER, NULL, NULL},
-	{"slot", OPTION_NUMBER, NULL, NULL},	   OPTION_KEYS_RATE_LIMITS,
+	{"path", OPTION_TEXT, NULL, NULL, NULL},
+	{"id", OPTION_TEXT, NULL, NULL, NULL},
+	{"serial", OPTION_TEXT, NULL, NULL, NULL},
+	{"readonly", OPTION_SWITCH, NULL, NULL, NULL},
+	{"direct", OPTION_SWITCH, NULL, NULL, NULL},
+	{"sparse", OPTION_SWITCH, NULL, NULL, NULL},
+	{"lock", OPTION_SWITCH, NULL, NULL, NULL},
+	{"disable_io_uring", OPTION_SWITCH, NULL, NULL, NULL},
+	{"num_queues", OPTION_NUMBER, NULL, NULL, NULL},
+	{"queue_size", OPTION_NUMBER, NULL, NULL, NULL},
+	{"slot", OPTION_NUMBER, NULL, NULL, NULL},
+	OPTION_KEYS_RATE_LIMITS("", "rate_limiter_config"),
 };
 static const struct option_keys options = {keys, ARRAY_SIZE(keys)};
 
@@ -23,25 +29,6 @@ void virtio_blk_config_init(struct virtio_blk_config *config)
 					     .lock = true,
 					     .num_queues = 1,
 					     .queue_size = BLK_QUEUE_SIZE_DEFAULT};
-}
-
-/* printable: visible ASCII and blanks only, as a guest shows it. */
-static void read_text(struct json_reader *r, const char *key, bool printable, char *field,
-		      size_t size)
-{
-	const char *text = json_get_string(r, key, "", size);
-
-	if (strlen(text) != json_string_length(json_object_get(r->object, key))) {
-		problem_add(r->problems, "%s.%s: must not contain a NUL byte", r->path, key);
-		return;
-	}
-	for (const char *c = text; printable && *c; c++) {
-		if (*c < ' ' || *c > '~') {
-			problem_add(r->problems, "%s.%s: must be printable ASCII", r->path, key);
-			return;
-		}
-	}
-	snprintf(field, size, "%s", text);
 }
 
 static void read_limits(struct json_reader *r, struct virtio_blk_config *config)
@@ -59,9 +46,9 @@ static void read_object(json_t *json, const char *path, struct virtio_blk_config
 	struct json_reader r;
 
 	json_reader_init(&r, json, path, problems);
-	read_text(&r, "path", false, c->path, sizeof(c->path));
-	read_text(&r, "id", true, c->id, sizeof(c->id));
-	read_text(&r, "serial", true, c->serial, sizeof(c->serial));
+	json_get_text(&r, "path", false, c->path, sizeof(c->path));
+	json_get_text(&r, "id", true, c->id, sizeof(c->id));
+	json_get_text(&r, "serial", true, c->serial, sizeof(c->serial));
 	c->readonly = json_get_bool(&r, "readonly", c->readonly);
 	c->direct = json_get_bool(&r, "direct", c->direct);
 	c->sparse = json_get_bool(&r, "sparse", c->sparse);
@@ -70,7 +57,7 @@ static void read_object(json_t *json, const char *path, struct virtio_blk_config
 	c->num_queues = (uint16_t)json_get_u64(&r, "num_queues", c->num_queues, 1, BLK_QUEUES_MAX);
 	c->queue_size = (uint16_t)json_get_u64(&r, "queue_size", c->queue_size, BLK_QUEUE_SIZE_MIN,
 					       BLK_QUEUE_SIZE_MAX);
-	c->slot = (uint8_t)json_get_u64(&r, "slot", c->slot, 1, BLK_SLOT_MAX);
+	c->slot = (uint8_t)json_get_u64(&r, "slot", c->slot, 1, VIRTIO_SLOT_MAX);
 	read_limits(&r, c);
 	json_reader_end(&r);
 	if (json_is_object(json) && !json_object_get(json, "path"))

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "devices/rate_limiter.h"
+#include "devices/virtio/slots.h"
 
 #define BLK_QUEUES_MAX		 32
 #define BLK_QUEUE_SIZE_MIN	 16
@@ -25,7 +26,6 @@
 #define BLK_QUEUE_SIZE_DEFAULT	 128
 #define BLK_SERIAL_MAX		 20 /* bytes: virtio 1.2, 5.2.6 */
 #define VIRTIO_BLK_CONFIG_ID_MAX 63
-#define BLK_SLOT_MAX		 27
 
 struct virtio_blk_config {
 	char path[PATH_MAX];
@@ -38,7 +38,7 @@ struct virtio_blk_config {
 	bool disable_io_uring; /* worker threads instead */
 	uint16_t num_queues;
 	uint16_t queue_size; /* entries, a power of two */
-	uint8_t slot;	     /* PCI slot, 1 to BLK_SLOT_MAX; 0: the VMM chooses */
+	uint8_t slot;	     /* PCI slot, 1 to VIRTIO_SLOT_MAX; 0: the VMM chooses */
 	struct rate_limiter_config limits;
 };
 
