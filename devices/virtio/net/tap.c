@@ -198,8 +198,7 @@ static int set_header(const struct net_tap *tap, struct error *err)
 }
 
 /* Only what is not so yet: a VMM without rights can use what was made ready for it. */
-static int configure(const struct virtio_net_config *c, const struct net_tap *tap,
-		     struct error *err)
+static int configure(const struct virtio_net_config *c, struct net_tap *tap, struct error *err)
 {
 	struct error ignored = ERROR_INIT;
 	struct net_link link;
@@ -209,8 +208,11 @@ static int configure(const struct virtio_net_config *c, const struct net_tap *ta
 		r = net_link_set_mtu(tap->name, c->mtu, err);
 	if (r == 0 && c->bridge[0])
 		r = net_link_join(tap->name, c->bridge, err);
-	if (r < 0 || link.up)
+	if (r < 0)
 		return r;
+	tap->mtu = c->mtu ? c->mtu : link.mtu;
+	if (link.up)
+		return 0;
 	/* Nothing is lost yet: somebody may switch it on later. */
 	if (net_link_set_up(tap->name, &ignored) < 0)
 		log_warning("tap %s: is switched off, nothing goes through it: ip link set %s up",
@@ -265,7 +267,7 @@ int net_tap_bridge(const struct net_tap *tap, char bridge[NET_NAME_MAX + 1], str
 	int r = tap->plain ? 0 : net_link_query(tap->name, &link, err);
 
 	if (r == 0)
-		memcpy(bridge, link.master, NET_NAME_MAX + 1);
+		snprintf(bridge, NET_NAME_MAX + 1, "%s", link.master);
 	return r;
 }
 

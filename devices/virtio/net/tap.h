@@ -16,6 +16,7 @@ struct net_tap {
 	char name[NET_NAME_MAX + 1];
 	int fds[NET_PAIRS_MAX]; /* owned, non-blocking; one for each pair of queues */
 	unsigned int count;
+	uint32_t mtu; /* as it was when the tap was opened; larger frames may come */
 	bool multi_queue;
 	bool plain; /* no tap but sockets of datagrams, which know no offloads: in tests */
 };
