@@ -28,6 +28,8 @@ const struct cli_option cli_options[] = {
 	 "sockets between guest and host, the guest's CID (default off)"},
 	{"disk", OPTION_LIST, VM, false, "path=FILE[,...]",
 	 "a raw image or block device as a disk; several times for several, keys in vmm(1)"},
+	{"net", OPTION_LIST, VM, false, "tap=NAME[,...]",
+	 "a network card on a tap; several times for several, keys in vmm(1)"},
 	{"api-socket", OPTION_TEXT, VM, true, "PATH", "serve the HTTP API on this UNIX socket"},
 	{"agent", OPTION_TEXT, VM, true, "PATH", "luod's socket: luod drives this VM's updates"},
 	{"preserve-on-update", OPTION_FLAG, VM, false, NULL,

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "devices/virtio/balloon/config.h"
 #include "devices/virtio/blk/config.h"
+#include "devices/virtio/net/config.h"
 #include "devices/virtio/vsock/config.h"
 #include "luo/tokens.h"
 
@@ -24,6 +25,7 @@
 #define VM_MEMORY_DEFAULT     (512ULL << 20)
 #define VM_RNG_SOURCE_DEFAULT "/dev/urandom"
 #define VM_DISKS_MAX	      16
+#define VM_NETS_MAX	      8
 #define VM_DEVICE_NAME_MAX    (VIRTIO_BLK_CONFIG_ID_MAX + 1) /* bytes, terminator included */
 #define VM_CMDLINE_MAX	      2048 /* COMMAND_LINE_SIZE of x86 Linux, terminator included */
 
@@ -61,6 +63,8 @@ struct vm_config {
 	/* Each with an id and a slot of its own: an empty id and slot 0 are filled in when read. */
 	struct virtio_blk_config disks[VM_DISKS_MAX];
 	unsigned int disk_count;
+	struct virtio_net_config nets[VM_NETS_MAX]; /* the same */
+	unsigned int net_count;
 	char api_socket[PATH_MAX]; /* "" for none */
 	char agent[PATH_MAX];	   /* luod's socket; "" for none */
 	bool preserve_on_update;
@@ -79,10 +83,12 @@ int vm_config_from_json(json_t *json, struct vm_config *config, struct error *er
 json_t *vm_config_to_json(const struct vm_config *config);
 
 /* Whether it has the device of that key, one of those that can come and go while the guest runs
- * ("rng", "hvc", "balloon", "vsock"; 0 for "disk", of which there can always be one more). 1, 0, or
- * -ENOENT: the key is none of these. */
+ * ("rng", "hvc", "balloon", "vsock"; 0 for "disk" and "net", of which there can always be one
+ * more). 1, 0, or -ENOENT: the key is none of these. */
 int vm_config_has_device(const struct vm_config *config, const char *key);
-/* Takes a device out by its name: "rng", "hvc", "balloon", "vsock", or the id of a disk. */
+/* Takes a device out by its name: "rng", "hvc", "balloon", "vsock", or the id of a disk or a
+ * network card.
+ */
 void vm_config_forget_device(struct vm_config *config, const char *name);
 /* The devices that can come and go, from one configuration into another. */
 void vm_config_copy_devices(struct vm_config *to, const struct vm_config *from);

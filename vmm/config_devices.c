@@ -1,9 +1,99 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The devices of a configuration that can come and go while the guest runs. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "vmm/config.h"
+#include "base/util.h"
+#include "vmm/config_priv.h"
+
+/* ---- Those of which there can be several. ---- */
+
+static const struct {
+	const char *key;
+	config_add_fn *add;
+} lists[] = {{"disk", config_add_disks}, {"net", config_add_nets}};
+
+config_add_fn *config_adder(const char *key)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(lists); i++) {
+		if (strcmp(lists[i].key, key) == 0)
+			return lists[i].add;
+	}
+	return NULL;
+}
+
+bool config_id_is_used(const struct vm_config *config, const char *id)
+{
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		if (strcmp(config->disks[i].id, id) == 0)
+			return true;
+	}
+	for (unsigned int i = 0; i < config->net_count; i++) {
+		if (strcmp(config->nets[i].id, id) == 0)
+			return true;
+	}
+	return vm_config_has_device(config, id) != -ENOENT;
+}
+
+bool config_slot_is_used(const struct vm_config *config, unsigned int slot)
+{
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		if (config->disks[i].slot == slot)
+			return true;
+	}
+	for (unsigned int i = 0; i < config->net_count; i++) {
+		if (config->nets[i].slot == slot)
+			return true;
+	}
+	return false;
+}
+
+/* The first of disk0, disk1 and so on. */
+static void choose_id(const struct vm_config *config, const char *kind, char *id, size_t size)
+{
+	char chosen[24];
+	unsigned int i = 0;
+
+	if (id[0])
+		return;
+	do {
+		snprintf(chosen, sizeof(chosen), "%s%u", kind, i++);
+	} while (config_id_is_used(config, chosen));
+	snprintf(id, size, "%s", chosen);
+}
+
+/* There are more slots than devices can be asked for. */
+_Static_assert(VM_DISKS_MAX + VM_NETS_MAX <= VIRTIO_SLOT_MAX, "a slot for each");
+
+static void choose_slot(const struct vm_config *config, uint8_t *slot)
+{
+	uint8_t free_slot = 1;
+
+	if (*slot)
+		return;
+	while (config_slot_is_used(config, free_slot))
+		free_slot++;
+	*slot = free_slot;
+}
+
+void config_name_devices(struct vm_config *config)
+{
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		struct virtio_blk_config *disk = &config->disks[i];
+
+		choose_id(config, "disk", disk->id, sizeof(disk->id));
+		choose_slot(config, &disk->slot);
+	}
+	for (unsigned int i = 0; i < config->net_count; i++) {
+		struct virtio_net_config *net = &config->nets[i];
+
+		choose_id(config, "net", net->id, sizeof(net->id));
+		choose_slot(config, &net->slot);
+	}
+}
+
+/* ---- All of them. ---- */
 
 int vm_config_has_device(const struct vm_config *config, const char *key)
 {
@@ -15,7 +105,31 @@ int vm_config_has_device(const struct vm_config *config, const char *key)
 		return config->balloon.on;
 	if (strcmp(key, "vsock") == 0)
 		return config->vsock.on;
-	return strcmp(key, "disk") == 0 ? 0 : -ENOENT;
+	return config_adder(key) ? 0 : -ENOENT;
+}
+
+static void forget_disk(struct vm_config *config, const char *id)
+{
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		if (strcmp(config->disks[i].id, id) != 0)
+			continue;
+		config->disk_count--;
+		memmove(&config->disks[i], &config->disks[i + 1],
+			(config->disk_count - i) * sizeof(config->disks[0]));
+		return;
+	}
+}
+
+static void forget_net(struct vm_config *config, const char *id)
+{
+	for (unsigned int i = 0; i < config->net_count; i++) {
+		if (strcmp(config->nets[i].id, id) != 0)
+			continue;
+		config->net_count--;
+		memmove(&config->nets[i], &config->nets[i + 1],
+			(config->net_count - i) * sizeof(config->nets[0]));
+		return;
+	}
 }
 
 void vm_config_forget_device(struct vm_config *config, const char *name)
@@ -28,14 +142,8 @@ void vm_config_forget_device(struct vm_config *config, const char *name)
 		config->balloon = (struct virtio_balloon_config){0};
 	else if (strcmp(name, "vsock") == 0)
 		config->vsock = (struct virtio_vsock_config){0};
-	for (unsigned int i = 0; i < config->disk_count; i++) {
-		if (strcmp(config->disks[i].id, name) != 0)
-			continue;
-		config->disk_count--;
-		memmove(&config->disks[i], &config->disks[i + 1],
-			(config->disk_count - i) * sizeof(config->disks[0]));
-		return;
-	}
+	forget_disk(config, name);
+	forget_net(config, name);
 }
 
 void vm_config_copy_devices(struct vm_config *to, const struct vm_config *from)
@@ -46,4 +154,6 @@ void vm_config_copy_devices(struct vm_config *to, const struct vm_config *from)
 	to->vsock = from->vsock;
 	memcpy(to->disks, from->disks, sizeof(to->disks));
 	to->disk_count = from->disk_count;
+	memcpy(to->nets, from->nets, sizeof(to->nets));
+	to->net_count = from->net_count;
 }

@@ -8,49 +8,6 @@
 
 #include "vmm/config_priv.h"
 
-static bool id_is_used(const struct vm_config *config, const char *id)
-{
-	for (unsigned int i = 0; i < config->disk_count; i++) {
-		if (strcmp(config->disks[i].id, id) == 0)
-			return true;
-	}
-	return vm_config_has_device(config, id) != -ENOENT;
-}
-
-/* The first of disk0, disk1 and so on. */
-static void choose_id(const struct vm_config *config, struct virtio_blk_config *disk)
-{
-	char id[sizeof(disk->id)] = "";
-	unsigned int i = 0;
-
-	do {
-		snprintf(id, sizeof(id), "disk%u", i++);
-	} while (id_is_used(config, id));
-	memcpy(disk->id, id, sizeof(id));
-}
-
-static bool slot_is_used(const struct vm_config *config, unsigned int slot)
-{
-	for (unsigned int i = 0; i < config->disk_count; i++) {
-		if (config->disks[i].slot == slot)
-			return true;
-	}
-	return false;
-}
-
-static void choose_slots(struct vm_config *config)
-{
-	for (unsigned int i = 0; i < config->disk_count; i++) {
-		uint8_t slot = 1;
-
-		if (config->disks[i].slot)
-			continue;
-		while (slot_is_used(config, slot))
-			slot++;
-		config->disks[i].slot = slot;
-	}
-}
-
 void config_add_disks(json_t *array, struct vm_config *config, struct problems *problems)
 {
 	struct virtio_blk_config disk;
@@ -70,21 +27,15 @@ void config_add_disks(json_t *array, struct vm_config *config, struct problems *
 		virtio_blk_config_read(value, path, &disk, problems);
 		if (problems->count > before)
 			continue;
-		if (disk.id[0] && id_is_used(config, disk.id))
+		if (disk.id[0] && config_id_is_used(config, disk.id))
 			problem_add(problems, "%s.id: the VM has a device \"%s\" already", path,
 				    disk.id);
-		if (disk.slot && slot_is_used(config, disk.slot))
-			problem_add(problems, "%s.slot: another disk is in slot %u", path,
+		if (disk.slot && config_slot_is_used(config, disk.slot))
+			problem_add(problems, "%s.slot: another device is in slot %u", path,
 				    disk.slot);
 		if (problems->count == before)
 			config->disks[config->disk_count++] = disk;
 	}
-	/* After those that were given, so that none of them meets a chosen one. */
-	for (i = 0; i < config->disk_count; i++) {
-		if (!config->disks[i].id[0])
-			choose_id(config, &config->disks[i]);
-	}
-	choose_slots(config);
 }
 
 static void check_disk(const struct virtio_blk_config *disk, struct problems *p)

@@ -12,12 +12,25 @@
 /* vm_config_from_json() into a collection. Values that are wrong leave the field as it was. */
 void config_read(json_t *json, struct vm_config *config, struct problems *problems);
 
-/* Adds the disks of the array "disk" to those that config has, and gives each its id and slot. */
-void config_add_disks(json_t *array, struct vm_config *config, struct problems *problems);
+/*
+ * The devices of which there can be several: adds those of the array `key` to those that config
+ * has. config_name_devices() gives them what is missing then.
+ */
+typedef void config_add_fn(json_t *array, struct vm_config *config, struct problems *problems);
+config_add_fn config_add_disks, config_add_nets;
+/* The function for that key; NULL: of it there is one at most. */
+config_add_fn *config_adder(const char *key);
+/* Gives each device its id and slot, after all that were given, so that none of them meets a chosen
+ * one. */
+void config_name_devices(struct vm_config *config);
+bool config_id_is_used(const struct vm_config *config, const char *id);
+bool config_slot_is_used(const struct vm_config *config, unsigned int slot);
 /* What they need on this host, and what two of them cannot both have. */
 void config_check_disks(const struct vm_config *config, struct problems *problems);
+void config_check_nets(const struct vm_config *config, struct problems *problems);
 /* New reference; NULL: out of memory. */
 json_t *config_disks_to_json(const struct vm_config *config);
+json_t *config_nets_to_json(const struct vm_config *config);
 
 /*
  * vm_config_validate() into a collection. given: the document that was read, or NULL; a key that

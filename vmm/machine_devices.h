@@ -39,8 +39,8 @@ void machine_devices_free(struct machine_devices *devices); /* NULL is fine */
  */
 int machine_devices_plug(struct machine_devices *devices, const struct vm_config *config,
 			 struct error *err);
-/* Asks the guest for the device of that name ("rng", "hvc", "balloon", "vsock", or the id of a
- * disk). -ENOENT: the VM has none. */
+/* Asks the guest for the device of that name ("rng", "hvc", "balloon", "vsock", or the id of a disk
+ * or a network card). -ENOENT: the VM has none. */
 int machine_devices_request_unplug(struct machine_devices *devices, const char *name,
 				   struct error *err);
 

@@ -28,15 +28,22 @@ static void check_key(const struct vm_config *config, const char *key, struct pr
 		problem_add(problems, "%s: the VM has one already", key);
 }
 
-/* Over what is there, but for disks: they come to those that are there. */
+/* Over what is there, but for those of which there can be several: they come to those that are
+ * there. */
 static void read_values(json_t *devices, struct vm_config *config, struct problems *problems)
 {
-	json_t *disks = json_object_get(devices, "disk");
 	json_t *others = json_copy(devices);
+	const char *key;
+	json_t *value;
 
-	if (json_is_array(disks)) {
-		json_object_del(others, "disk");
-		config_add_disks(disks, config, problems);
+	json_object_foreach(devices, key, value)
+	{
+		config_add_fn *add = config_adder(key);
+
+		if (!add || !json_is_array(value))
+			continue;
+		json_object_del(others, key);
+		add(value, config, problems);
 	}
 	config_read(others, config, problems);
 	config_make_absolute(config, problems);
@@ -61,8 +68,8 @@ static int read_devices(json_t *devices, struct vm_config *config, struct error 
 	if (problems.count == 0) {
 		json_object_foreach(devices, key, value)
 		{
-			if (strcmp(key, "disk") == 0 ? json_array_size(value) == 0
-						     : !vm_config_has_device(config, key))
+			if (config_adder(key) ? json_array_size(value) == 0
+					      : !vm_config_has_device(config, key))
 				problem_add(&problems, "%s: off cannot be plugged in", key);
 		}
 	}

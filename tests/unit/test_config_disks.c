@@ -88,7 +88,7 @@ static void test_refusals(void **state _unused_)
 		       "disk[1].id: the VM has a device \"x\" already");
 	assert_refused("{\"disk\": [\"path=/a,id=rng\"]}", "a device \"rng\" already");
 	assert_refused("{\"disk\": [\"path=/a,slot=5\", \"path=/b,slot=5\"]}",
-		       "disk[1].slot: another disk is in slot 5");
+		       "disk[1].slot: another device is in slot 5");
 	assert_refused("{\"disk\": [\"path=/a,slot=30\"]}", "disk[0].slot");
 }
 
@@ -121,6 +121,7 @@ static void test_added_and_forgotten(void **state _unused_)
 	assert_int_equal(config.disks[0].slot, 2);
 	config_add_disks(more, &config, &problems);
 	json_decref(more);
+	config_name_devices(&config);
 	assert_int_equal(problems.count, 0);
 	/* The other one keeps its name and its slot. */
 	assert_string_equal(config.disks[0].id, "disk1");

@@ -35,6 +35,7 @@ struct machine_kind {
 
 extern const struct machine_kind machine_kind_disk;
 extern const struct machine_kind machine_kind_vsock;
+extern const struct machine_kind machine_kind_net;
 extern const struct machine_kind machine_kind_balloon;
 extern const struct machine_kind machine_kind_rng;
 extern const struct machine_kind machine_kind_hvc;

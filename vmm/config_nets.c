@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The network cards of a configuration: --net, or the key "net". */
+#include <stdio.h>
+#include <string.h>
+
+#include "devices/virtio/net/tap.h"
+#include "vmm/config_priv.h"
+
+/* Passed descriptors are of this process: the tap's name is what the next one knows it by. */
+static void learn_tap(struct virtio_net_config *net, const char *path, struct problems *problems)
+{
+	struct error err = ERROR_INIT;
+
+	if (net->fd_count && net_tap_name(net->fds[0], net->tap, &err) < 0)
+		problem_add(problems, "%s.fd: %s", path, error_message(&err));
+}
+
+void config_add_nets(json_t *array, struct vm_config *config, struct problems *problems)
+{
+	struct virtio_net_config net;
+	char path[32];
+	json_t *value;
+	size_t i;
+
+	json_array_foreach(array, i, value)
+	{
+		unsigned int before = problems->count;
+
+		if (config->net_count == VM_NETS_MAX) {
+			problem_add(problems, "net: a VM can have %d", VM_NETS_MAX);
+			return;
+		}
+		snprintf(path, sizeof(path), "net[%zu]", i);
+		virtio_net_config_read(value, path, &net, problems);
+		if (problems->count > before)
+			continue;
+		learn_tap(&net, path, problems);
+		if (net.id[0] && config_id_is_used(config, net.id))
+			problem_add(problems, "%s.id: the VM has a device \"%s\" already", path,
+				    net.id);
+		if (net.slot && config_slot_is_used(config, net.slot))
+			problem_add(problems, "%s.slot: another device is in slot %u", path,
+				    net.slot);
+		if (problems->count == before)
+			config->nets[config->net_count++] = net;
+	}
+}
+
+void config_check_nets(const struct vm_config *config, struct problems *p)
+{
+	for (unsigned int i = 0; i < config->net_count; i++) {
+		const struct virtio_net_config *a = &config->nets[i];
+
+		for (unsigned int j = i + 1; j < config->net_count; j++) {
+			const struct virtio_net_config *b = &config->nets[j];
+
+			if (strcmp(a->tap, b->tap) == 0)
+				problem_add(p, "net %s and net %s: both are tap %s", a->id, b->id,
+					    a->tap);
+			if (a->has_mac && b->has_mac && memcmp(a->mac, b->mac, sizeof(a->mac)) == 0)
+				problem_add(p, "net %s and net %s: both have the same mac", a->id,
+					    b->id);
+		}
+	}
+}
+
+json_t *config_nets_to_json(const struct vm_config *config)
+{
+	json_t *array = json_array();
+
+	for (unsigned int i = 0; i < config->net_count; i++) {
+		json_t *net = virtio_net_config_to_json(&config->nets[i]);
+
+		if (json_array_append_new(array, net) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
