@@ -142,6 +142,10 @@ static void obey(const char *command)
 		disks_say(false);
 	else if (!strcmp(command, "disk-check"))
 		disks_say(true);
+	else if (!strcmp(command, "net"))
+		net_say(false);
+	else if (!strcmp(command, "net-check"))
+		net_say(true);
 	else if (!strncmp(command, "hvc ", 4))
 		hvc(command + 4);
 	else if (!strcmp(command, "poweroff") || !strcmp(command, "reboot") ||

@@ -24,6 +24,7 @@ struct params {
 	bool spin;		/* hf.spin=1: a spinning process on each CPU */
 	bool ignore_power;	/* hf.power=ignore: the power button does nothing */
 	unsigned int disk_writers; /* hf.disk=4: writers on each disk */
+	char net[64];		   /* hf.net=OWN,PEER,PORT: addresses and a port to connect to */
 	bool leave_at_once;	   /* hf.once=poweroff: switch off after the first heartbeat */
 };
 
@@ -157,6 +158,12 @@ void vsock_check(void);
 void disks_start(const struct params *params);
 /* Says what they have done; check: first compares every block with what was acknowledged. */
 void disks_say(bool check);
+
+/* Gives eth0 its address and connects to the peer, if the parameter asks for it; sends and receives
+ * from then on. */
+void net_start(const struct params *params);
+/* Says what came of it; check: first waits until the peer has all that was sent. */
+void net_say(bool check);
 
 /* ---- The rest. ---- */
 

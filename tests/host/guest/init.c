@@ -133,6 +133,7 @@ int main(void)
 	hvc_start();
 	vsock_start();
 	disks_start(&params);
+	net_start(&params);
 	kmsg_mark_up();
 	pthread_create(&thread, NULL, beats, NULL);
 	commands_run(&params, console);

@@ -39,6 +39,8 @@ static void set(struct params *params, const char *name, const char *value)
 		params->ignore_power = !strcmp(value, "ignore");
 	else if (!strcmp(name, "disk"))
 		params->disk_writers = (unsigned int)strtoul(value, NULL, 0);
+	else if (!strcmp(name, "net"))
+		snprintf(params->net, sizeof(params->net), "%s", value);
 	else if (!strcmp(name, "once"))
 		params->leave_at_once = !strcmp(value, "poweroff");
 	else

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The other end of a guest's network: a process outside of the emulated host, reached through QEMU's user network.
+
+The guest connects to 10.0.2.2, which QEMU makes this machine's 127.0.0.1. Both sides send the numbers 0, 1, 2 and so on, 8 bytes
+each, and check every byte (guest/net.c)."""
+
+import socket
+import struct
+import threading
+import time
+
+ADDRESS = "10.0.2.2"
+PIECE = 1024
+PAUSE = 0.02
+RARP = 0x8035
+ARP = 0x0806
+
+
+def numbers(start, count):
+    """`count` bytes of the sequence from byte `start` on."""
+    first = start // 8
+    whole = b"".join(struct.pack("<Q", n) for n in range(first, (start + count + 7) // 8))
+    return whole[start - first * 8 :][:count]
+
+
+class Peer:
+    """Listens for one guest. connections: how often somebody has connected; received, sent: bytes; wrong: where the first was wrong."""
+
+    def __init__(self):
+        self.connections = 0
+        self.received = 0
+        self.sent = 0
+        self.wrong = None
+        self.ended = None  # how the connection ended, if it has
+        self.hold = False
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.receive, args=(connection,), daemon=True).start()
+            threading.Thread(target=self.send, args=(connection,), daemon=True).start()
+
+    def receive(self, connection):
+        while True:
+            try:
+                data = connection.recv(65536)
+            except OSError as error:
+                self.ended = str(error)
+                return
+            if not data:
+                self.ended = "closed by the guest"
+                return
+            if data != numbers(self.received, len(data)) and self.wrong is None:
+                self.wrong = self.received
+            self.received += len(data)
+
+    def send(self, connection):
+        while self.ended is None:
+            time.sleep(PAUSE)
+            if self.hold:
+                continue
+            try:
+                connection.sendall(numbers(self.sent, PIECE))
+            except OSError as error:
+                self.ended = str(error)
+                return
+            self.sent += PIECE
+
+    def close(self):
+        self.listener.close()
+
+
+def options(folder):
+    """QEMU's arguments for a card of the host on a user network, all of whose frames are written down."""
+    return [
+        *("-netdev", "user,id=net0"),
+        *("-device", "virtio-net-pci,netdev=net0,romfile="),
+        *("-object", f"filter-dump,id=wire,netdev=net0,file={folder}/wire.pcap"),
+    ]
+
+
+def frames(folder):
+    """The frames on the host's wire so far: (EtherType, source address, bytes)."""
+    data = (folder / "wire.pcap").read_bytes()
+    at = 24  # the file's header
+    while at + 16 <= len(data):
+        (size,) = struct.unpack_from("=I", data, at + 8)
+        frame = data[at + 16 : at + 16 + size]
+        if len(frame) < size:
+            return
+        at += 16 + size
+        if size >= 14:
+            yield int.from_bytes(frame[12:14], "big"), frame[6:12].hex(":"), frame
+
+
+def announcements(folder, mac, address):
+    """What the network has heard of that guest unasked: RARP requests (of the vmm), gratuitous ARP (of the guest itself)."""
+    own = socket.inet_aton(address)
+    heard = [(kind, frame) for kind, source, frame in frames(folder) if source == mac]
+    rarp = sum(kind == RARP for kind, _ in heard)
+    gratuitous = sum(kind == ARP and frame[28:32] == own == frame[38:42] for kind, frame in heard)
+    return rarp, gratuitous

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest keeps a TCP connection to the outside through two updates: the same one, no byte lost, none twice, its link up, the network told."""
+
+from pathlib import Path
+
+from lib import api, net_peer, updates
+from lib.guest import Guest
+
+NETWORK = Path(__file__).resolve().parents[1] / "initrd/network"
+
+SCENARIO = {
+    "memory": 2560,
+    "deadline": 600,
+    "boot": False,
+    "initrd": [("/etc/network", NETWORK), api.CURL],
+}
+
+API = "/run/talks.api"
+MAC = "02:00:00:00:00:50"
+ADDRESS = "10.0.2.50"
+# Bytes each way that show that the connection goes on.
+ENOUGH = 16 << 10
+
+
+def run(host):
+    peer = net_peer.Peer()
+    host.needs["qemu"] = net_peer.options(host.folder)
+    host.measure(f"boot of host kernel {host.old}", host.boot())
+    updates.start_luod(host)
+    guest = Guest(
+        host,
+        "talks",
+        memory="512M",
+        fill="64M",
+        hf=f"hf.net={ADDRESS},{net_peer.ADDRESS},{peer.port} hf.spin=0",
+        options=f"--agent {updates.AGENT} --api-socket {API} --net tap=talks,bridge=br0,mac={MAC}",
+    ).start()
+    first = goes_on(host, guest, peer, "before any update")
+    for n, when in enumerate(("the first update", "the second update")):
+        heard = net_peer.announcements(host.folder, MAC, ADDRESS)
+        updates.update(host, [guest], host.new, when)
+        goes_on(host, guest, peer, when)
+        same(host, guest, peer, when, first)
+        announced(host, when, heard)
+        whole(host, guest, peer, when)
+        in_bridge(host, when)
+    guest.check_alive("at the end")
+    guest.check_sound("at the end")
+    peer.close()
+
+
+def goes_on(host, guest, peer, when):
+    """Bytes come through in both directions. What the guest says of it."""
+    received = peer.received
+    before = guest.ask("net")
+    host.wait(lambda: peer.received >= received + ENOUGH, 180, f"{when}: the peer gets {ENOUGH} more bytes (it has {peer.received}, {peer.ended})")
+    host.wait(lambda: guest.ask("net")["received"] >= before["received"] + ENOUGH, 180, f"{when}: the guest gets {ENOUGH} more bytes", every=2)
+    said = guest.ask("net")
+    host.check(
+        said["wrong"] == 0 and peer.wrong is None and said["carrier"] == 1,
+        f"{when}: the connection goes on, {said['sent']} bytes out and {said['received']} in, each what it should be; the link is up",
+        f"{when}: {said.text}; the peer's first wrong byte: {peer.wrong}",
+    )
+    return said
+
+
+def same(host, guest, peer, when, first):
+    said = guest.ask("net")
+    host.check(
+        peer.connections == 1 and peer.ended is None and said["port"] == first["port"] and said["carrier_changes"] == first["carrier_changes"],
+        f"{when}: it is the connection from before, from port {said['port']}, and the link never went down",
+        f"{when}: {peer.connections} connections, ended: {peer.ended}; first {first.text}, now {said.text}",
+    )
+
+
+def whole(host, guest, peer, when):
+    """Both sides stop for a moment: what the one has sent is what the other has."""
+    peer.hold = True
+    said = guest.ask("net-check", "net", timeout=180)
+    # The guest's sender goes on at once; the sequence itself has no gap and no repetition.
+    host.check(
+        said["unacknowledged"] == 0 and peer.received >= said["sent"] and peer.wrong is None,
+        f"{when}: all {said['sent']} bytes that the guest sent have come, each once",
+        f"{when}: the peer has {peer.received} bytes, first wrong: {peer.wrong}; {said.text}",
+    )
+    host.wait(lambda: guest.ask("net")["received"] == peer.sent, 180, f"{when}: the guest has all {peer.sent} bytes that the peer sent", every=2)
+    host.prove(f"{when}: all {peer.sent} bytes that the peer sent have come, each once")
+    peer.hold = False
+
+
+def announced(host, when, before):
+    """On the wire outside of the host: the vmm's RARP requests, and the guest's own gratuitous ARP (GUEST_ANNOUNCE)."""
+
+    def heard():
+        now = net_peer.announcements(host.folder, MAC, ADDRESS)
+        return now[0] > before[0] and now[1] > before[1]
+
+    host.wait(heard, 60, f"{when}: announcements on the wire (before: {before})", every=1)
+    rarp, arp = (now - then for now, then in zip(net_peer.announcements(host.folder, MAC, ADDRESS), before))
+    host.prove(f"{when}: the network outside has heard {rarp} RARP requests with the guest's address, and {arp} announcements of the guest itself")
+    counters = api.ask(host, API, "vm.counters")["net0"]
+    host.check(
+        counters["announced"] > 0 and counters["mac"] == MAC and counters["tx-dropped"] == 0,
+        f"{when}: vm.counters tells of {counters['announced']} announcements and of no frame that was not sent",
+        f"{when}: {counters}",
+    )
+
+
+def in_bridge(host, when):
+    master = host.sh("readlink /sys/class/net/talks/master")
+    host.check(master.strip().endswith("/br0"), f"{when}: the tap, made anew, is in the bridge again", f"{when}: the tap's master is {master!r}")
