@@ -62,20 +62,6 @@ static void end(void)
 	fake_machine_check_empty(&t.machine);
 }
 
-static void write_memory(struct fuzz_input *in)
-{
-	static const unsigned int sizes[] = {16 * BALLOON_TEST_RING, 6 + 2 * BALLOON_TEST_RING,
-					     6 + 8 * BALLOON_TEST_RING, 0x1000};
-	uint8_t where = fuzz_u8(in);
-	const struct driver_queue *q = &t.d.queues[where / 8 % queues];
-	const uint64_t places[] = {q->desc, q->driver, q->device, t.data};
-	unsigned int place = where % ARRAY_SIZE(places);
-	size_t offset = fuzz_u8(in) * 4U % sizes[place], size;
-	const uint8_t *bytes = fuzz_bytes(in, sizes[place] - offset, &size);
-
-	memcpy(fake_ram(&t.machine, places[place] + offset), bytes, size);
-}
-
 static bool has_room(unsigned int queue)
 {
 	return queue < queues && t.d.queues[queue].free_count > 0;
@@ -194,18 +180,6 @@ static void write_config(struct fuzz_input *in)
 	fake_mmio_read(&t.machine, t.d.config + offset, size);
 }
 
-/* Not the queues' places nor the status, which the driver's model has to know. */
-static void write_common(struct fuzz_input *in)
-{
-	static const unsigned int offsets[] = {SPEC_C_DEVICE_FEATURE_SELECT,
-					       SPEC_C_DRIVER_FEATURE_SELECT, SPEC_C_DRIVER_FEATURE,
-					       SPEC_C_CONFIG_VECTOR, SPEC_C_QUEUE_VECTOR};
-	unsigned int which = fuzz_u8(in) % ARRAY_SIZE(offsets);
-
-	driver_set_common(&t.d, SPEC_C_QUEUE_SELECT, fuzz_u8(in) % queues, 2);
-	driver_set_common(&t.d, offsets[which], fuzz_u8(in), which < 3 ? 4 : 2);
-}
-
 static void time_or_host(struct fuzz_input *in)
 {
 	static const int codes[] = {0, -EPERM, -ENOMEM};
@@ -221,7 +195,7 @@ static void operate(struct fuzz_input *in)
 {
 	switch (fuzz_u8(in) % 14) {
 	case 0:
-		write_memory(in);
+		fuzz_write_rings(in, &t.d, queues, BALLOON_TEST_RING, t.data);
 		break;
 	case 1:
 		driver_kick(&t.d, fuzz_u8(in) % queues);
@@ -255,7 +229,7 @@ static void operate(struct fuzz_input *in)
 		write_config(in);
 		break;
 	case 11:
-		write_common(in);
+		fuzz_write_common(in, &t.d, queues);
 		break;
 	case 12:
 		time_or_host(in);

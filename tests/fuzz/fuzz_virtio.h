@@ -30,4 +30,34 @@ static inline void fuzz_reset_device(struct virtio_driver *d, struct loop *loop)
 	must(driver_common(d, SPEC_C_STATUS, 1) == 0);
 }
 
+/* Bytes of the input into a ring of one of the queues, or into a page of data: place, offset,
+ * count.
+ */
+static inline void fuzz_write_rings(struct fuzz_input *in, struct virtio_driver *d,
+				    unsigned int queues, unsigned int ring, uint64_t data)
+{
+	const unsigned int sizes[] = {16 * ring, 6 + 2 * ring, 6 + 8 * ring, 0x1000};
+	uint8_t where = fuzz_u8(in);
+	const struct driver_queue *q = &d->queues[where / 8 % queues];
+	const uint64_t places[] = {q->desc, q->driver, q->device, data};
+	unsigned int place = where % ARRAY_SIZE(places);
+	size_t offset = fuzz_u8(in) * 4U % sizes[place], size;
+	const uint8_t *bytes = fuzz_bytes(in, sizes[place] - offset, &size);
+
+	memcpy(fake_ram(d->m, places[place] + offset), bytes, size);
+}
+
+/* Not the queues' places nor the status, which the driver's model has to know. */
+static inline void fuzz_write_common(struct fuzz_input *in, struct virtio_driver *d,
+				     unsigned int queues)
+{
+	static const unsigned int offsets[] = {SPEC_C_DEVICE_FEATURE_SELECT,
+					       SPEC_C_DRIVER_FEATURE_SELECT, SPEC_C_DRIVER_FEATURE,
+					       SPEC_C_CONFIG_VECTOR, SPEC_C_QUEUE_VECTOR};
+	unsigned int which = fuzz_u8(in) % ARRAY_SIZE(offsets);
+
+	driver_set_common(d, SPEC_C_QUEUE_SELECT, fuzz_u8(in) % queues, 2);
+	driver_set_common(d, offsets[which], fuzz_u8(in), which < 3 ? 4 : 2);
+}
+
 #endif

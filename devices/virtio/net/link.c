@@ -27,12 +27,12 @@ struct request {
 };
 
 /* Copies a string attribute, terminated whatever the kernel sent. */
-static void copy_text(const struct rtattr *attr, char *ret, size_t size)
+static void copy_text(struct rtattr *attr, char *ret, size_t size)
 {
-	snprintf(ret, size, "%.*s", (int)RTA_PAYLOAD(attr), (const char *)RTA_DATA(attr));
+	snprintf(ret, size, "%.*s", (int)RTA_PAYLOAD(attr), (char *)RTA_DATA(attr));
 }
 
-static uint32_t number(const struct rtattr *attr)
+static uint32_t number(struct rtattr *attr)
 {
 	uint32_t value = 0;
 
@@ -40,11 +40,11 @@ static uint32_t number(const struct rtattr *attr)
 	return value;
 }
 
-static void read_tun(const struct rtattr *data, struct net_link *ret)
+static void read_tun(struct rtattr *data, struct net_link *ret)
 {
 	int left = (int)RTA_PAYLOAD(data);
 
-	for (const struct rtattr *a = RTA_DATA(data); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+	for (struct rtattr *a = RTA_DATA(data); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
 		if (a->rta_type == IFLA_TUN_TYPE)
 			ret->tap = number(a) == IFF_TAP;
 		else if (a->rta_type == IFLA_TUN_PERSIST)
@@ -54,11 +54,11 @@ static void read_tun(const struct rtattr *data, struct net_link *ret)
 	}
 }
 
-static void read_kind(const struct rtattr *info, struct net_link *ret)
+static void read_kind(struct rtattr *info, struct net_link *ret)
 {
 	int left = (int)RTA_PAYLOAD(info);
 
-	for (const struct rtattr *a = RTA_DATA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+	for (struct rtattr *a = RTA_DATA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
 		/* The kind comes first. */
 		if (a->rta_type == IFLA_INFO_KIND)
 			copy_text(a, ret->kind, sizeof(ret->kind));
@@ -67,14 +67,14 @@ static void read_kind(const struct rtattr *info, struct net_link *ret)
 	}
 }
 
-static void read_link(const struct nlmsghdr *header, struct net_link *ret)
+static void read_link(struct nlmsghdr *header, struct net_link *ret)
 {
-	const struct ifinfomsg *info = NLMSG_DATA(header);
+	struct ifinfomsg *info = NLMSG_DATA(header);
 	int left = (int)IFLA_PAYLOAD(header);
 
 	*ret = (struct net_link){.index = (unsigned int)info->ifi_index,
 				 .up = info->ifi_flags & IFF_UP};
-	for (const struct rtattr *a = IFLA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+	for (struct rtattr *a = IFLA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
 		if (a->rta_type == IFLA_MTU)
 			ret->mtu = number(a);
 		else if (a->rta_type == IFLA_MASTER)
@@ -88,7 +88,7 @@ static void read_link(const struct nlmsghdr *header, struct net_link *ret)
 static int read_answer(const char *name, void *answer, ssize_t size, struct net_link *ret,
 		       struct error *err)
 {
-	const struct nlmsghdr *header = answer;
+	struct nlmsghdr *header = answer;
 	int code = -EPROTO;
 
 	if (size > 0 && NLMSG_OK(header, (size_t)size)) {
@@ -98,7 +98,7 @@ static int read_answer(const char *name, void *answer, ssize_t size, struct net_
 			return 0;
 		}
 		if (header->nlmsg_type == NLMSG_ERROR)
-			code = ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+			code = ((struct nlmsgerr *)NLMSG_DATA(header))->error;
 	}
 	return error_sys(err, code, "network interface %s", name);
 }
