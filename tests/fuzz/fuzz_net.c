@@ -234,13 +234,18 @@ static void write_config(struct fuzz_input *in)
 	fuzz_write_common(in, &t.d, QUEUES);
 }
 
+static void refill(struct token_bucket *bucket, uint8_t tokens)
+{
+	bucket->level = MIN_OF((int64_t)tokens, (int64_t)bucket->config.size);
+}
+
 static void time_goes_by(struct fuzz_input *in)
 {
 	uint8_t what = fuzz_u8(in);
 
 	if ((what & 3) == 0) {
-		t.net->rx_limit.limiter.bandwidth.level = what;
-		t.net->tx_limit.limiter.ops.level = what / 16;
+		refill(&t.net->rx_limit.limiter.bandwidth, what);
+		refill(&t.net->tx_limit.limiter.ops, what);
 		if (t.net->running) {
 			net_rx_limit_expired(t.net);
 			net_tx_limit_expired(t.net);
