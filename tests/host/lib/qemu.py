@@ -15,6 +15,10 @@ from .errors import EmulationFailed, ScenarioFailed
 from .qmp import Qmp
 
 
+# The host's kernel asked all of its CPUs for a backtrace (lib/nmi_backtrace.c): a CPU that takes no NMI is not run any more.
+CPU_LOST = b"After 10 seconds, these CPUS still haven't responded to the NMI"
+
+
 def die_with_parent():
     """The harness may be killed; a QEMU left behind would hold the lock's machine time for ever."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -29,6 +33,8 @@ class Machine:
         self.console = folder / "console.log"
         self.console.touch()
         self.reader = open(self.console, "rb")
+        self.unread = b""  # the end of what was read of it, which may be the beginning of a message
+        self.emulated = accel.name == "tcg"
         self.lines = deque()  # of the agent
         self.partial = b""
         self.heard = time.monotonic()
@@ -102,10 +108,20 @@ class Machine:
                 self.heard = time.monotonic()
                 *whole, self.partial = (self.partial + data).split(b"\n")
                 self.lines += [line.decode(errors="replace") for line in whole]
-        if self.reader.read():
-            self.heard = time.monotonic()
+        self.read_console()
         if self.process.poll() is not None:
             raise self.death()
+
+    def read_console(self):
+        """Takes in what the host's kernel says; ends the run if it says that the emulation has lost one of its CPUs."""
+        data = self.reader.read()
+        if not data:
+            return
+        self.heard = time.monotonic()
+        text = self.unread + data
+        if self.emulated and CPU_LOST in text:
+            raise EmulationFailed("a CPU of the emulated host takes no NMI any more")
+        self.unread = text[-len(CPU_LOST) :]
 
     def death(self):
         """The exception for it. A panic that is no crash is the kernel's own word on what it found, such as in what was handed over."""

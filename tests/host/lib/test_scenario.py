@@ -18,6 +18,9 @@ from lib.errors import EmulationFailed, ScenarioFailed, TimedOut  # noqa: E402
 from lib.guest import Guest  # noqa: E402
 from lib.qemu import Machine  # noqa: E402
 
+# lib/nmi_backtrace.c of Linux 7.3.
+NMI_UNANSWERED = b"After 10 seconds, these CPUS still haven't responded to the NMI"
+
 
 class RunAgain(unittest.TestCase):
     def run_with(self, outcomes, accel="tcg"):
@@ -88,6 +91,31 @@ class WhatIsExcused(unittest.TestCase):
 
     def test_a_kernel_that_panics_over_what_it_was_given_is_not(self):
         self.assertIs(self.death("Kernel panic - not syncing: The incoming tree failed to initialize"), ScenarioFailed)
+
+    def hear(self, *pieces, emulated=True):
+        """The kind of exception that what the console says in these pieces ends the run with, or None."""
+        console = types.SimpleNamespace(read=iter((*pieces, b"")).__next__)
+        machine = types.SimpleNamespace(reader=console, unread=b"", heard=0, emulated=emulated)
+        try:
+            for _ in range(len(pieces) + 1):
+                Machine.read_console(machine)
+        except ScenarioFailed as why:
+            return type(why)
+        return None
+
+    def test_a_cpu_that_takes_no_nmi(self):
+        self.assertIs(self.hear(b"[  70.1] " + NMI_UNANSWERED + b": 1\r\n"), EmulationFailed)
+
+    def test_a_message_that_comes_in_pieces(self):
+        for at in range(1, len(NMI_UNANSWERED)):
+            self.assertIs(self.hear(b"x" * 200 + NMI_UNANSWERED[:at], NMI_UNANSWERED[at:] + b": 1\r\n"), EmulationFailed)
+        self.assertIs(self.hear(*(bytes([byte]) for byte in NMI_UNANSWERED)), EmulationFailed)
+
+    def test_a_lost_cpu_is_no_excuse_in_hardware(self):
+        self.assertIsNone(self.hear(NMI_UNANSWERED, emulated=False))
+
+    def test_a_lockup_is_none_of_the_emulation(self):
+        self.assertIsNone(self.hear(b"watchdog: BUG: soft lockup - CPU#1 stuck for 22s!\r\n", b"Sending NMI from CPU 0 to CPUs 1:\r\n"))
 
 
 if __name__ == "__main__":
