@@ -67,6 +67,27 @@ debian_fetch() {
     rm -rf "$deb"
 }
 
+# debian_fetch_all NAME SUITES DIR PACKAGE[=VERSION]...: download the packages and everything that they depend on, as for a
+# machine that has nothing yet, into DIR. Of what several suites have, the last suite's is taken. NAME: of the apt configuration.
+debian_fetch_all() {
+    local dir=$HF_CACHE/apt/$1 suite suites
+    local conf=$dir/apt.conf
+    read -ra suites <<<"$2"
+    mkdir -p "$dir"/{lists/partial,archives/partial,sources.d} "$3"
+    : >"$dir/status"
+    : >"$dir/sources.list"
+    for suite in "${suites[@]}"; do
+        debian_conf "$suite"
+        cat "$HF_CACHE/apt/$suite/sources.list" >>"$dir/sources.list"
+    done
+    sed "s|$HF_CACHE/apt/$suite|$dir|" "$DEBIAN_CONF" >"$conf"
+    rm -f "$dir"/archives/*.deb
+    APT_CONFIG=$conf quietly "$HF_CACHE/log/apt-$1.log" apt-get -q update
+    APT_CONFIG=$conf quietly "$HF_CACHE/log/$1.log" apt-get -q -y --no-install-recommends --download-only \
+        -t "$suite" install "${@:4}"
+    mv "$dir"/archives/*.deb "$3/"
+}
+
 # The sources of Debian itself that the machine uses, as lines of a sources.list.
 debian_own_sources() {
     apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |

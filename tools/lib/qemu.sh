@@ -39,7 +39,7 @@ qemu_get_locked() {
     [ -n "$version" ] || die "Debian's $QEMU_SUITE has no QEMU $QEMU_MAJOR (any more): name one in HOLDFAST_QEMU"
     step "fetching QEMU ${version%%+*} and its libraries from Debian's $QEMU_SUITE"
     tmp=$(new_dir qemu)
-    qemu_packages "$version" "$tmp/debs"
+    debian_fetch_all qemu "$QEMU_BASE $QEMU_SUITE" "$tmp/debs" "qemu-system-x86=$version"
     mkdir -p "$tmp/root"
     for deb in "$tmp"/debs/*.deb; do
         dpkg-deb -x "$deb" "$tmp/root"
@@ -64,20 +64,4 @@ libs=$root/usr/lib/x86_64-linux-gnu
 QEMU_MODULE_DIR=$libs/qemu exec "$libs/ld-linux-x86-64.so.2" --argv0 qemu-system-x86_64 --library-path "$libs" \
     "$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" "$@"
 EOF2
-}
-
-# qemu_packages VERSION DIR: QEMU and everything that it depends on, as for a machine that has nothing yet.
-qemu_packages() {
-    local dir=$HF_CACHE/apt/qemu conf
-    debian_conf "$QEMU_BASE"
-    conf=$dir/apt.conf
-    mkdir -p "$dir"/{lists/partial,archives/partial,sources.d} "$2"
-    : >"$dir/status"
-    cat "$HF_CACHE/apt/$QEMU_BASE/sources.list" "$HF_CACHE/apt/$QEMU_SUITE/sources.list" >"$dir/sources.list"
-    sed "s|$HF_CACHE/apt/$QEMU_SUITE|$dir|" "$HF_CACHE/apt/$QEMU_SUITE/apt.conf" >"$conf"
-    rm -f "$dir"/archives/*.deb
-    APT_CONFIG=$conf quietly "$HF_CACHE/log/apt-qemu.log" apt-get -q update
-    APT_CONFIG=$conf quietly "$HF_CACHE/log/qemu.log" apt-get -q -y --no-install-recommends --download-only \
-        -t "$QEMU_SUITE" install "qemu-system-x86=$1"
-    mv "$dir"/archives/*.deb "$2/"
 }
