@@ -2,11 +2,11 @@
 """Memory that a guest gives up, by its balloon and by free page reporting, goes back to the host, before and after an update."""
 
 from lib import api, updates
+from lib.balloon import MIB, ask, resize, shrunk, wait
 from lib.guest import Guest
 
 SCENARIO = {"memory": 3072, "deadline": 600, "initrd": [api.CURL]}
 
-MIB = 1 << 20
 MEMORY = 384 * MIB
 BALLOON = 64 * MIB
 # Of 64 MiB: a huge page that is half used stays whole, or is made whole again by the host's kernel.
@@ -30,11 +30,11 @@ def balloon(host):
     use(host, guest, 200)
     whole, free = guest.ask("memory"), held(host, guest)
     resize(host, guest, BALLOON)
-    shrunk(host, guest, "inflated", whole)
+    shrunk(host, guest, "inflated", whole, BALLOON)
     wait_held(host, guest, free, free - ENOUGH, "inflated: the host has the guest's memory back")
     guest.check_sound("inflated")
     updates.update(host, [guest], host.new, "update with the balloon inflated")
-    shrunk(host, guest, "after the update", whole)
+    shrunk(host, guest, "after the update", whole, BALLOON)
     wait_held(host, guest, MEMORY, MEMORY - ENOUGH, "after the update: what the kernel had filled to preserve it is given back again")
     statistics(host, guest, "after the update")
     guest.check_sound("after the update")
@@ -52,20 +52,6 @@ def balloon(host):
     guest.check_sound("deflated")
     guest.tell("poweroff")
     updates.wait_stopped(host, guest)
-
-
-def resize(host, guest, size):
-    ask(host, guest, "vm.resize-balloon", {"size": size})
-    wait(host, lambda: ask(host, guest, "vm.balloon-statistics")["actual"] == size, f"the balloon has {size // MIB} MiB")
-
-
-def shrunk(host, guest, when, whole):
-    now = guest.ask("memory")
-    host.check(
-        whole["total"] - now["total"] == BALLOON,
-        f"{when}: the guest has {BALLOON // MIB} MiB less (MemTotal {now['total'] // MIB} MiB, MemFree {now['free'] // MIB} MiB)",
-        f"{when}: {whole.text}, then {now.text}",
-    )
 
 
 def statistics(host, guest, when):
@@ -147,10 +133,6 @@ def use(host, guest, mib):
     host.check(said["wrong"] == 0, f"the guest has used {mib} MiB of its memory, which was empty when it got it", said.text)
 
 
-def ask(host, guest, verb, body=None):
-    return api.ask(host, f"/run/{guest.id}.api", verb, body)
-
-
 def held(host, guest):
     """Bytes that the guest's memory takes of the host: what is allocated of the vmm's memfd of that size."""
     pid = ask(host, guest, "vm.info")["pid"]
@@ -159,11 +141,6 @@ def held(host, guest):
     if len(found) != 1:
         host.fail(f"process {pid} has {len(found)} files of {MEMORY} bytes")
     return found[0]
-
-
-def wait(host, condition, what):
-    """Until it is so; asking takes a command in the host each time."""
-    host.wait(condition, 120, what, every=1)
 
 
 def wait_held(host, guest, before, limit, what):

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Not a byte of a virtio console is lost or comes twice: frozen while it writes, read by nobody for a while, spoken to."""
 
-import re
-
+from lib import hvc
 from lib.guest import Guest
 
 SCENARIO = {"memory": 2560, "programs": ["vmm"], "deadline": 300}
 
-SOCKET = "/run/hvc.socket"
-
 
 def run(host):
-    guest = Guest(host, "talker", memory="512M", fill="64M", options=f"--hvc socket={SOCKET}").start()
-    console = Console(host, guest)
+    guest = Guest(host, "talker", memory="512M", fill="64M", options=hvc.options("talker")).start()
+    console = hvc.Hvc(host, guest)
     console.read_it()
     console.wait_lines(guest.ask("hvc 10", "hvc")["written"], "before any update")
     console.hears("before any update")
@@ -68,55 +65,3 @@ def across(host, guest, when):
     guest.attach()
     guest.resume()
     guest.wait_beats(2, 120)
-
-
-class Console:
-    """The other end of the guest's virtio console."""
-
-    def __init__(self, host, guest):
-        self.host = host
-        self.guest = guest
-        self.log = host.share / "hvc.log"
-        self.said = 0
-
-    def read_it(self):
-        program = self.host.path(self.host.setup.program("guest-console"))
-        self.host.spawn(
-            f"echo $$ >/run/hvc.reader; exec {program} {SOCKET} {self.guest.inside(self.log)} /run/hvc.words"
-        )
-        self.host.until("[ -p /run/hvc.words ] && ls -l /proc/$(cat /run/hvc.reader)/fd | grep -q socket", 20, "the reader is connected")
-
-    def leave_it(self):
-        self.host.sh("kill $(cat /run/hvc.reader)")
-
-    def lines(self):
-        """The numbers of the lines that have come, in their order."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
-        numbers = []
-        for line in whole.splitlines():
-            match = re.fullmatch(r"HVC (\d+)", line)
-            if not match:
-                self.host.fail(f"the console said {line!r}")
-            numbers.append(int(match[1]))
-        return numbers
-
-    def wait_lines(self, count, when):
-        """Until as many lines are there; they must be 1, 2, 3 ... to that."""
-        self.host.wait(lambda: len(self.lines()) >= count, 30, f"{when}: {count} lines on the console")
-        wrong = next((n for n, (got, want) in enumerate(zip(self.lines(), range(1, count + 1))) if got != want), None)
-        self.host.check(
-            wrong is None and len(self.lines()) == count,
-            f"{when}: lines 1 to {count} have come, each once and in order",
-            f"{when}: of {count} lines {len(self.lines())} have come; the first that is out of order is at {wrong}",
-        )
-
-    def hears(self, when):
-        """A line typed here arrives in the guest."""
-        self.said += 1
-        text = f"word{self.said}"
-        self.guest.read()
-        since = len(self.guest.log.said)
-        self.host.sh(f"echo {text} >/run/hvc.words")
-        heard = self.guest.wait_said("heard", since, 30, f"{when}: the guest hears {text}")
-        self.host.check(heard["text"] == text, f"{when}: the guest hears what is typed", f"{when}: it heard {heard.text}")
