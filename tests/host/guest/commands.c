@@ -146,6 +146,12 @@ static void obey(const char *command)
 		net_say(false);
 	else if (!strcmp(command, "net-check"))
 		net_say(true);
+	else if (!strncmp(command, "begin ", 6))
+		root_begin(command + 6);
+	else if (!strcmp(command, "progress"))
+		root_progress();
+	else if (!strncmp(command, "run ", 4))
+		root_run(command + 4);
 	else if (!strncmp(command, "hvc ", 4))
 		hvc(command + 4);
 	else if (!strcmp(command, "poweroff") || !strcmp(command, "reboot") ||
@@ -158,7 +164,7 @@ static void obey(const char *command)
 /* Commands by lines; a console without input never says anything. */
 static bool read_console(int console)
 {
-	static char line[256];
+	static char line[512];
 	static size_t used;
 	char byte;
 

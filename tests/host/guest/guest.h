@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define GUEST_CPUS_MAX 64
 #define CACHE_LINE     64
@@ -25,6 +26,8 @@ struct params {
 	bool ignore_power;	/* hf.power=ignore: the power button does nothing */
 	unsigned int disk_writers; /* hf.disk=4: writers on each disk */
 	char net[64];		   /* hf.net=OWN,PEER,PORT: addresses and a port to connect to */
+	char root[32];		   /* hf.root=/dev/vda: the disk with a Debian system */
+	char srv[32];		   /* hf.srv=/dev/vdb: one with ext4 for /srv in it */
 	bool leave_at_once;	   /* hf.once=poweroff: switch off after the first heartbeat */
 };
 
@@ -91,7 +94,9 @@ uint64_t counter_faults(void); /* how often the three places did not agree */
 unsigned int processes_start(bool spin);
 /* Spins and mirrors agree to within one piece of work; nothing strayed. */
 bool processes_sound(void);
-/* To be called when a child has ended: says which. */
+/* Whether that process is one of them. */
+bool processes_has(pid_t pid);
+/* To be called when a child has ended: says which, if it should not have. */
 void processes_reap(void);
 
 /* ---- Time. ---- */
@@ -164,6 +169,22 @@ void disks_say(bool check);
 void net_start(const struct params *params);
 /* Says what came of it; check: first waits until the peer has all that was sent. */
 void net_say(bool check);
+
+/* ---- Real programs, in a Debian system on a disk. ---- */
+
+/* Mounts it, if the parameters ask for it; /work of the initramfs is /work there, too. */
+void root_start(const struct params *params);
+/* Starts the shell command that is to work all the time from now on; says its progress. */
+void root_begin(const char *command);
+/* Says whether it runs, its status as of waitpid(2), or -1, how many lines it has written, and the
+ * last of them. */
+void root_progress(void);
+/* Runs a shell command beside it; says the same of it as "ran" when it has ended. */
+void root_run(const char *command);
+/* Whether the child that has ended is one of those programs, or one that they left behind. */
+bool root_reaped(pid_t pid, int status);
+/* Kills what runs there, and unmounts. */
+void root_leave(void);
 
 /* ---- The rest. ---- */
 

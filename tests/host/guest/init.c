@@ -126,6 +126,7 @@ int main(void)
 	if (params.leave_at_once)
 		leave("poweroff");
 	fill();
+	root_start(&params);
 	processes_start(params.spin);
 	counter_start();
 	timers_start();

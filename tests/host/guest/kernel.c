@@ -43,6 +43,7 @@ static const char *const alarms[] = {
 	"Out of memory",
 	"not responding",
 	"I/O error",
+	"EXT4-fs error",
 };
 
 /* A kernel may find that out while it boots, on a CPU whose TSC does not promise to be constant;
@@ -177,6 +178,7 @@ void leave(const char *how)
 {
 	int command = RB_POWER_OFF;
 
+	root_leave();
 	say("bye how=%s counter=%lu", how, counter_value());
 	say_drain();
 	sync();

@@ -41,6 +41,10 @@ static void set(struct params *params, const char *name, const char *value)
 		params->disk_writers = (unsigned int)strtoul(value, NULL, 0);
 	else if (!strcmp(name, "net"))
 		snprintf(params->net, sizeof(params->net), "%s", value);
+	else if (!strcmp(name, "root"))
+		snprintf(params->root, sizeof(params->root), "%s", value);
+	else if (!strcmp(name, "srv"))
+		snprintf(params->srv, sizeof(params->srv), "%s", value);
 	else if (!strcmp(name, "once"))
 		params->leave_at_once = !strcmp(value, "poweroff");
 	else

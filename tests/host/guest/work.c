@@ -63,6 +63,10 @@ uint64_t counter_faults(void)
 	return counter.faults;
 }
 
+/* So that the end of one of them is noticed among the ends of others. */
+static pid_t started[2 * GUEST_CPUS_MAX];
+static unsigned int started_count;
+
 static void pin(int cpu)
 {
 	cpu_set_t set;
@@ -120,6 +124,8 @@ static void start_one(int cpu, const char *name, void (*run)(int cpu))
 
 	if (pid < 0)
 		say("fault kind=fork errno=%d", errno);
+	if (pid > 0)
+		started[started_count++] = pid;
 	if (pid != 0)
 		return;
 	snprintf(title, sizeof(title), "%s%d", name, cpu);
@@ -159,11 +165,20 @@ bool processes_sound(void)
 	return shared->strayed == 0;
 }
 
+bool processes_has(pid_t pid)
+{
+	for (unsigned int i = 0; i < started_count; i++)
+		if (started[i] == pid)
+			return true;
+	return false;
+}
+
 void processes_reap(void)
 {
 	int status;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		say("fault kind=child pid=%d status=%x", pid, status);
+		if (!root_reaped(pid, status))
+			say("fault kind=child pid=%d status=%x", pid, status);
 }

@@ -2,6 +2,7 @@
 """A test guest in the emulated host: started, spoken to, and judged by what it says."""
 
 import re
+import shlex
 import time
 
 from . import guest_initrd, heartbeat
@@ -14,9 +15,12 @@ BOOT_SECONDS = 60
 
 
 class Guest:
-    """One VM. kernel: a path in the host, or a series like "7.3"; options: more words for the vmm; fill, hf: see guest.h."""
+    """One VM. kernel: a path in the host, or a series like "7.3"; options: more words for the vmm; fill, hf: see guest.h;
+    files: go to the guest's /work."""
 
-    def __init__(self, host, id="web1", kernel=None, cloud=None, memory="1G", cpus=2, fill="512M", hf="", options="", append=""):
+    def __init__(
+        self, host, id="web1", kernel=None, cloud=None, memory="1G", cpus=2, fill="512M", hf="", options="", append="", files=()
+    ):
         self.host = host
         self.id = id
         self.cpus = cpus
@@ -31,7 +35,7 @@ class Guest:
         self.key = f"{abs(hash((id, time.time()))) & 0xffffffffffff:x}"
         self.cmdline = f"console=ttyS0 panic=-1 hf.fill={fill} hf.key=0x{self.key} {hf} {append}".strip()
         self.initramfs = f"/run/test/{id}.initramfs"
-        guest_initrd.build(host.setup, host.share / f"{id}.initramfs", cloud)
+        guest_initrd.build(host.setup, host.share / f"{id}.initramfs", cloud, files)
         self.console = f"socket={self.socket}"
         self.output = host.share / f"{id}.console"
         self.vmm_log = host.share / f"{id}.vmm.log"
@@ -175,7 +179,7 @@ class Guest:
         return not self.read().all("beat", since)
 
     def tell(self, command):
-        self.host.sh(f"echo {command} >/run/{self.id}.in")
+        self.host.sh(f"echo {shlex.quote(command)} >/run/{self.id}.in")
 
     def ask(self, command, word=None, timeout=60):
         """Gives the guest a command; the line that answers it."""

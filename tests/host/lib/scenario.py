@@ -22,7 +22,8 @@ NEEDS = {
     "old": "7.2",  # the kernel that the host boots
     "new": "7.3",  # and that it goes to
     "cmdline": "",  # more words for the host's kernels
-    "disks": {},  # of the host, /dev/vda and so on: {"serial": {"size": MiB, "ext4": True, "iops": requests a second}}
+    "disks": {},  # of the host, /dev/vda and so on: {"serial": {"size": MiB, "ext4": True, "iops": requests a second}}; instead of
+    # size, "root": True is a copy of the small Debian for guests
     "qemu": [],  # more arguments for QEMU
     "initrd": [],  # more files for the host's initrd: (path inside, file of this machine)
     "allow": [],  # regular expressions: complaints of the host's kernel that belong to the scenario
@@ -94,6 +95,8 @@ def lead(scenario, setup, accel, folder, report):
         raise ScenarioFailed(f"not built: {', '.join(missing)} (looked in {setup.build})")
     if scenario.needs["clouds"] and not (setup.clouds and setup.stock):
         raise ScenarioFailed("Debian's own kernels are not there: run tools/setup --for test")
+    if any(disk.get("root") for disk in scenario.needs["disks"].values()) and not setup.guest_root:
+        raise ScenarioFailed("the Debian image for guests is not there: run tools/setup --for test")
     with Host(setup, accel, scenario.name, scenario.needs, folder, report) as host:
         if scenario.needs["boot"]:
             host.measure(f"boot of host kernel {host.old}", host.boot())

@@ -39,8 +39,7 @@ def run(host):
     key = int(guest.key, 16)
     disks.check_image(host, host.folder / "raw.img", mark["vda"], key, "the block device")
     disks.check_image(host, host.share / "web.img", mark["vdb"], key, "the image file")
-    status, said = disks.run("e2fsck", "-fn", str(host.folder / "files.img"))
-    host.check(status == 0, "e2fsck finds the host's file system clean", f"e2fsck ended with {status}: {said.strip()}")
+    disks.check_file_system(host, host.folder / "files.img", "the host's file system")
 
 
 def working(host, guest, when, before):
