@@ -49,6 +49,7 @@ static struct disk {
 
 static unsigned int disk_count;
 static uint64_t disk_key;
+static unsigned int rest_us;
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -155,6 +156,8 @@ static void *write_on(void *arg)
 		else
 			read_back(w, block);
 		pthread_rwlock_unlock(&d->gate);
+		if (rest_us)
+			usleep(rest_us);
 	}
 	return NULL;
 }
@@ -210,6 +213,7 @@ void disks_start(const struct params *params)
 	pthread_t thread;
 
 	disk_key = params->key;
+	rest_us = params->disk_rest_ms * 1000;
 	for (char letter = 'a'; params->disk_writers && disk_count < DISKS_MAX; letter++) {
 		struct disk *d = &disks[disk_count];
 

@@ -26,6 +26,7 @@ struct params {
 	bool ignore_power;	/* hf.power=ignore: the power button does nothing */
 	unsigned int disk_writers; /* hf.disk=4: writers on each disk */
 	char net[64];		   /* hf.net=OWN,PEER,PORT: addresses and a port to connect to */
+	unsigned int disk_rest_ms; /* hf.rest=20: between two requests of a writer */
 	char root[32];		   /* hf.root=/dev/vda: the disk with a Debian system */
 	char srv[32];		   /* hf.srv=/dev/vdb: one with ext4 for /srv in it */
 	bool leave_at_once;	   /* hf.once=poweroff: switch off after the first heartbeat */

@@ -41,6 +41,8 @@ static void set(struct params *params, const char *name, const char *value)
 		params->disk_writers = (unsigned int)strtoul(value, NULL, 0);
 	else if (!strcmp(name, "net"))
 		snprintf(params->net, sizeof(params->net), "%s", value);
+	else if (!strcmp(name, "rest"))
+		params->disk_rest_ms = (unsigned int)strtoul(value, NULL, 0);
 	else if (!strcmp(name, "root"))
 		snprintf(params->root, sizeof(params->root), "%s", value);
 	else if (!strcmp(name, "srv"))
