@@ -116,46 +116,75 @@ static void hvc(const char *what)
 	say("hvc written=%lu", hvc_write(run ? 0 : (unsigned int)strtoul(what, NULL, 10)));
 }
 
+static void disk(void)
+{
+	disks_say(false);
+}
+
+static void disk_check(void)
+{
+	disks_say(true);
+}
+
+static void net(void)
+{
+	net_say(false);
+}
+
+static void net_check(void)
+{
+	net_say(true);
+}
+
+static void use(const char *mib)
+{
+	memory_use(strtoull(mib, NULL, 10));
+}
+
+/* run: for the word alone; with: for what follows the word and a blank. */
+static const struct {
+	const char *word;
+	void (*run)(void);
+	void (*with)(const char *rest);
+} words[] = {
+	{"check", check, NULL},
+	{"stats", stats, NULL},
+	{"time", tell_time, NULL},
+	{"pause-info", pause_info, NULL},
+	{"pause-reset", timers_forget_longest, NULL},
+	{"rng", rng_say, NULL},
+	{"vsock", vsock_say, NULL},
+	{"vsock-check", vsock_check, NULL},
+	{"memory", memory_say, NULL},
+	{"use", NULL, use},
+	{"disk", disk, NULL},
+	{"disk-check", disk_check, NULL},
+	{"net", net, NULL},
+	{"net-check", net_check, NULL},
+	{"begin", NULL, root_begin},
+	{"progress", root_progress, NULL},
+	{"run", NULL, root_run},
+	{"hvc", NULL, hvc},
+};
+
 static void obey(const char *command)
 {
-	if (!strcmp(command, "check"))
-		check();
-	else if (!strcmp(command, "stats"))
-		stats();
-	else if (!strcmp(command, "time"))
-		tell_time();
-	else if (!strcmp(command, "pause-info"))
-		pause_info();
-	else if (!strcmp(command, "pause-reset"))
-		timers_forget_longest();
-	else if (!strcmp(command, "rng"))
-		rng_say();
-	else if (!strcmp(command, "vsock"))
-		vsock_say();
-	else if (!strcmp(command, "vsock-check"))
-		vsock_check();
-	else if (!strcmp(command, "memory"))
-		memory_say();
-	else if (!strncmp(command, "use ", 4))
-		memory_use(strtoull(command + 4, NULL, 10));
-	else if (!strcmp(command, "disk"))
-		disks_say(false);
-	else if (!strcmp(command, "disk-check"))
-		disks_say(true);
-	else if (!strcmp(command, "net"))
-		net_say(false);
-	else if (!strcmp(command, "net-check"))
-		net_say(true);
-	else if (!strncmp(command, "begin ", 6))
-		root_begin(command + 6);
-	else if (!strcmp(command, "progress"))
-		root_progress();
-	else if (!strncmp(command, "run ", 4))
-		root_run(command + 4);
-	else if (!strncmp(command, "hvc ", 4))
-		hvc(command + 4);
-	else if (!strcmp(command, "poweroff") || !strcmp(command, "reboot") ||
-		 !strcmp(command, "halt") || !strcmp(command, "panic"))
+	for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		size_t length = strlen(words[i].word);
+
+		if (strncmp(command, words[i].word, length) != 0)
+			continue;
+		if (words[i].run && !command[length]) {
+			words[i].run();
+			return;
+		}
+		if (words[i].with && command[length] == ' ') {
+			words[i].with(command + length + 1);
+			return;
+		}
+	}
+	if (!strcmp(command, "poweroff") || !strcmp(command, "reboot") ||
+	    !strcmp(command, "halt") || !strcmp(command, "panic"))
 		leave(command);
 	else if (*command)
 		say("fault kind=command text=%.40s", command);
