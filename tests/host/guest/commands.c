@@ -126,6 +126,11 @@ static void disk_check(void)
 	disks_say(true);
 }
 
+static void disk_start(const char *writers)
+{
+	disks_start((unsigned int)strtoul(writers, NULL, 10));
+}
+
 static void net(void)
 {
 	net_say(false);
@@ -159,6 +164,8 @@ static const struct {
 	{"use", NULL, use},
 	{"disk", disk, NULL},
 	{"disk-check", disk_check, NULL},
+	{"disk-start", NULL, disk_start},
+	{"disk-sizes", disks_say_sizes, NULL},
 	{"net", net, NULL},
 	{"net-check", net_check, NULL},
 	{"begin", NULL, root_begin},

@@ -208,21 +208,46 @@ static bool open_disk(struct disk *d, char letter, unsigned int writers)
 	return true;
 }
 
-void disks_start(const struct params *params)
+void disks_init(const struct params *params)
+{
+	disk_key = params->key;
+	rest_us = params->disk_rest_ms * 1000;
+}
+
+void disks_start(unsigned int writers)
 {
 	pthread_t thread;
 
-	disk_key = params->key;
-	rest_us = params->disk_rest_ms * 1000;
-	for (char letter = 'a'; params->disk_writers && disk_count < DISKS_MAX; letter++) {
+	while (writers && disk_count < DISKS_MAX) {
 		struct disk *d = &disks[disk_count];
 
-		if (!open_disk(d, letter, params->disk_writers))
+		if (!open_disk(d, (char)('a' + disk_count), writers))
 			return;
 		disk_count++;
 		for (unsigned int i = 0; i < d->writer_count; i++)
 			pthread_create(&thread, NULL, write_on, &d->writers[i]);
 	}
+}
+
+void disks_say_sizes(void)
+{
+	char path[32], text[DISKS_MAX * 32] = "";
+	size_t used = 0;
+
+	for (char letter = 'a'; letter < 'a' + DISKS_MAX; letter++) {
+		off_t size;
+		int fd;
+
+		snprintf(path, sizeof(path), "/dev/vd%c", letter);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		size = lseek(fd, 0, SEEK_END);
+		close(fd);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, " vd%c=%lld", letter,
+					 (long long)size);
+	}
+	say("disk-sizes%s", text);
 }
 
 /* Before the line that sums them up, a line for each with the marks of its writers. */

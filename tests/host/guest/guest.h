@@ -160,8 +160,12 @@ void vsock_say(void);
  * whether it did. */
 void vsock_check(void);
 
-/* Starts the writers on /dev/vda and so on, if the parameter asks for them. */
-void disks_start(const struct params *params);
+/* Before the others. */
+void disks_init(const struct params *params);
+/* Starts so many writers on each of /dev/vda and so on that has none yet. */
+void disks_start(unsigned int writers);
+/* Says how large, in bytes, /dev/vda and so on are. */
+void disks_say_sizes(void);
 /* Says what they have done; check: first compares every block with what was acknowledged. */
 void disks_say(bool check);
 

@@ -133,7 +133,8 @@ int main(void)
 	rng_start();
 	hvc_start();
 	vsock_start();
-	disks_start(&params);
+	disks_init(&params);
+	disks_start(params.disk_writers);
 	net_start(&params);
 	kmsg_mark_up();
 	pthread_create(&thread, NULL, beats, NULL);
