@@ -8,7 +8,10 @@ import socket
 import struct
 import threading
 import time
+from pathlib import Path
 
+# For SCENARIO["initrd"]: a bridge with the host's card in it, in every kernel.
+NETWORK = ("/etc/network", Path(__file__).resolve().parents[1] / "initrd/network")
 ADDRESS = "10.0.2.2"
 PIECE = 1024
 PAUSE = 0.02
@@ -24,9 +27,10 @@ def numbers(start, count):
 
 
 class Peer:
-    """Listens for one guest. connections: how often somebody has connected; received, sent: bytes; wrong: where the first was wrong."""
+    """Listens for one guest, and sends a piece each `pause` seconds. connections: how often somebody has connected; received, sent: bytes; wrong: where the first was wrong."""
 
-    def __init__(self):
+    def __init__(self, pause=PAUSE):
+        self.pause = pause
         self.connections = 0
         self.received = 0
         self.sent = 0
@@ -63,7 +67,7 @@ class Peer:
 
     def send(self, connection):
         while self.ended is None:
-            time.sleep(PAUSE)
+            time.sleep(self.pause)
             if self.hold:
                 continue
             try:

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest keeps a TCP connection to the outside through two updates: the same one, no byte lost, none twice, its link up, the network told."""
 
-from pathlib import Path
-
 from lib import api, net_peer, updates
 from lib.guest import Guest
-
-NETWORK = Path(__file__).resolve().parents[1] / "initrd/network"
 
 SCENARIO = {
     "memory": 2560,
     "deadline": 600,
     "boot": False,
-    "initrd": [("/etc/network", NETWORK), api.CURL],
+    "initrd": [net_peer.NETWORK, api.CURL],
 }
 
 API = "/run/talks.api"
@@ -36,7 +32,7 @@ def run(host):
         options=f"--agent {updates.AGENT} --api-socket {API} --net tap=talks,bridge=br0,mac={MAC}",
     ).start()
     first = goes_on(host, guest, peer, "before any update")
-    for n, when in enumerate(("the first update", "the second update")):
+    for when in ("the first update", "the second update"):
         heard = net_peer.announcements(host.folder, MAC, ADDRESS)
         updates.update(host, [guest], host.new, when)
         goes_on(host, guest, peer, when)
