@@ -265,7 +265,8 @@ static inline uint8_t net_test_command(struct net_test *t, uint8_t class, uint8_
 
 	bytes[0] = class;
 	bytes[1] = number;
-	memcpy(bytes + 2, data, size);
+	if (size > 0)
+		memcpy(bytes + 2, data, size);
 	bytes[0x800] = 0xee;
 	if (size == 0)
 		segs[1] = segs[2];

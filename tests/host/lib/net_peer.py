@@ -15,6 +15,8 @@ NETWORK = ("/etc/network", Path(__file__).resolve().parents[1] / "initrd/network
 ADDRESS = "10.0.2.2"
 PIECE = 1024
 PAUSE = 0.02
+# Bytes each way that show that a connection goes on.
+ENOUGH = 16 << 10
 RARP = 0x8035
 ARP = 0x0806
 
@@ -79,6 +81,30 @@ class Peer:
 
     def close(self):
         self.listener.close()
+
+
+def goes_on(host, guest, peer, when):
+    """Bytes come through in both directions. What the guest says of it."""
+    received = peer.received
+    before = guest.ask("net")
+    host.wait(lambda: peer.received >= received + ENOUGH, 180, f"{when}: the peer gets {ENOUGH} more bytes (it has {peer.received}, {peer.ended})")
+    host.wait(lambda: guest.ask("net")["received"] >= before["received"] + ENOUGH, 180, f"{when}: the guest gets {ENOUGH} more bytes", every=2)
+    said = guest.ask("net")
+    host.check(
+        said["wrong"] == 0 and peer.wrong is None and said["carrier"] == 1,
+        f"{when}: the connection goes on, {said['sent']} bytes out and {said['received']} in, each what it should be; the link is up",
+        f"{when}: {said.text}; the peer's first wrong byte: {peer.wrong}",
+    )
+    return said
+
+
+def same(host, guest, peer, when, first):
+    said = guest.ask("net")
+    host.check(
+        peer.connections == 1 and peer.ended is None and said["port"] == first["port"] and said["carrier_changes"] == first["carrier_changes"],
+        f"{when}: it is the connection from before, from port {said['port']}, and the link never went down",
+        f"{when}: {peer.connections} connections, ended: {peer.ended}; first {first.text}, now {said.text}",
+    )
 
 
 def options(folder):

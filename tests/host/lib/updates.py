@@ -43,6 +43,18 @@ def wait_finished(host, when):
         host.fail(f"{when}: {said.strip()}: {host.sh('luoctl timeline', check=False).strip()}")
 
 
+def refused(host, guest, when, *words):
+    """luod has started the guest's vmm, which cannot take it up: it waits with its session, and says why in these words."""
+    host.until(f"luoctl list | grep -q '{guest.id} .*failed'", 60, f"{when}: luod lists the guest as failed")
+    log = host.sh(f"cat /run/holdfast/vms/{guest.id}.log")
+    complaint = ([line for line in log.splitlines() if " error " in line] or ["it said nothing"])[-1]
+    host.check(
+        all(word in complaint for word in words),
+        f"{when}: the guest waits, its vmm says why: {complaint.split(' error ', 1)[-1]}",
+        f"{when}: {complaint}",
+    )
+
+
 def wait_stopped(host, guest):
     """Until luod knows that the guest has switched itself off."""
     host.until(f"luoctl list | grep -q '{guest.id} .*stopped'", 60, f"luod lists guest {guest.id} as stopped")

@@ -25,10 +25,10 @@ def run(host):
     before_the_pause(host, guest)
     guest.wait_beats(4)
     host.kexec(updates.command(host, host.new).replace(MOUNT, ""), new=host.new, timeout=120)
-    refused(host, guest, "the file system is not mounted", "No such file")
+    updates.refused(host, guest, "the file system is not mounted", IMAGE, "No such file")
     host.sh(f"mkdir -p /srv && mount -t ext4 /dev/vda /srv && mv {IMAGE} {IMAGE}.away && truncate -s 32M {IMAGE}")
     host.run(f"luoctl resume {guest.id}", 60)
-    refused(host, guest, "another image is in its place", IMAGE)
+    updates.refused(host, guest, "another image is in its place", IMAGE)
     host.sh(f"mv {IMAGE}.away {IMAGE}")
     host.sh(f"luoctl resume {guest.id}", 60)
     guest.attach()
@@ -49,14 +49,3 @@ def before_the_pause(host, guest):
         f"luoctl update ended with {status}: {output.strip()}",
     )
     host.sh(f"mv {IMAGE}.away {IMAGE}")
-
-
-def refused(host, guest, when, word):
-    host.until(f"luoctl list | grep -q '{guest.id} .*failed'", 60, f"{when}: luod lists the guest as failed")
-    log = host.sh(f"cat /run/holdfast/vms/{guest.id}.log")
-    complaint = ([line for line in log.splitlines() if " error " in line] or ["it said nothing"])[-1]
-    host.check(
-        IMAGE in complaint and word in complaint,
-        f"{when}: the guest waits, its vmm says why: {complaint.split(' error ', 1)[1]}",
-        f"{when}: {complaint}",
-    )

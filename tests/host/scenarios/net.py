@@ -14,8 +14,6 @@ SCENARIO = {
 API = "/run/talks.api"
 MAC = "02:00:00:00:00:50"
 ADDRESS = "10.0.2.50"
-# Bytes each way that show that the connection goes on.
-ENOUGH = 16 << 10
 
 
 def run(host):
@@ -31,42 +29,18 @@ def run(host):
         hf=f"hf.net={ADDRESS},{net_peer.ADDRESS},{peer.port} hf.spin=0",
         options=f"--agent {updates.AGENT} --api-socket {API} --net tap=talks,bridge=br0,mac={MAC}",
     ).start()
-    first = goes_on(host, guest, peer, "before any update")
+    first = net_peer.goes_on(host, guest, peer, "before any update")
     for when in ("the first update", "the second update"):
         heard = net_peer.announcements(host.folder, MAC, ADDRESS)
         updates.update(host, [guest], host.new, when)
-        goes_on(host, guest, peer, when)
-        same(host, guest, peer, when, first)
+        net_peer.goes_on(host, guest, peer, when)
+        net_peer.same(host, guest, peer, when, first)
         announced(host, when, heard)
         whole(host, guest, peer, when)
         in_bridge(host, when)
     guest.check_alive("at the end")
     guest.check_sound("at the end")
     peer.close()
-
-
-def goes_on(host, guest, peer, when):
-    """Bytes come through in both directions. What the guest says of it."""
-    received = peer.received
-    before = guest.ask("net")
-    host.wait(lambda: peer.received >= received + ENOUGH, 180, f"{when}: the peer gets {ENOUGH} more bytes (it has {peer.received}, {peer.ended})")
-    host.wait(lambda: guest.ask("net")["received"] >= before["received"] + ENOUGH, 180, f"{when}: the guest gets {ENOUGH} more bytes", every=2)
-    said = guest.ask("net")
-    host.check(
-        said["wrong"] == 0 and peer.wrong is None and said["carrier"] == 1,
-        f"{when}: the connection goes on, {said['sent']} bytes out and {said['received']} in, each what it should be; the link is up",
-        f"{when}: {said.text}; the peer's first wrong byte: {peer.wrong}",
-    )
-    return said
-
-
-def same(host, guest, peer, when, first):
-    said = guest.ask("net")
-    host.check(
-        peer.connections == 1 and peer.ended is None and said["port"] == first["port"] and said["carrier_changes"] == first["carrier_changes"],
-        f"{when}: it is the connection from before, from port {said['port']}, and the link never went down",
-        f"{when}: {peer.connections} connections, ended: {peer.ended}; first {first.text}, now {said.text}",
-    )
 
 
 def whole(host, guest, peer, when):
