@@ -178,7 +178,13 @@ json_t *option_to_object(const struct option_keys *keys, json_t *json, const cha
 {
 	if (!json_is_string(json))
 		return json_incref(json);
-	if (strcmp(json_string_value(json), "off") == 0)
-		return NULL;
 	return option_text_to_json(keys, json_string_value(json), path, problems);
+}
+
+json_t *option_or_off_to_object(const struct option_keys *keys, json_t *json, const char *path,
+				struct problems *problems)
+{
+	if (json_is_string(json) && strcmp(json_string_value(json), "off") == 0)
+		return NULL;
+	return option_to_object(keys, json, path, problems);
 }

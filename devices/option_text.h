@@ -48,11 +48,12 @@ struct option_keys {
  */
 json_t *option_text_to_json(const struct option_keys *keys, const char *text, const char *path,
 			    struct problems *problems);
-/*
- * The same for an option of a device that there may be or not: json is such an object already, the
- * text, or "off". New reference; NULL: it is off, or a problem was added.
- */
+/* The same of a string; any other value is given back as it is, which may be no object. New
+ * reference; NULL after a problem was added. */
 json_t *option_to_object(const struct option_keys *keys, json_t *json, const char *path,
 			 struct problems *problems);
+/* The same of a device that there may be or not: NULL without a problem of "off". */
+json_t *option_or_off_to_object(const struct option_keys *keys, json_t *json, const char *path,
+				struct problems *problems);
 
 #endif

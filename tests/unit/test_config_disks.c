@@ -1,30 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Disks of a configuration: names, slots, what two of them cannot share, and their way through
  * JSON. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/util.h"
-#include "vmm/config_priv.h"
-
-static int read_text(const char *text, struct vm_config *config, struct error *err)
-{
-	json_t *json = json_loads(text, 0, NULL);
-	int r;
-
-	assert_non_null(json);
-	vm_config_init(config);
-	r = vm_config_from_json(json, config, err);
-	json_decref(json);
-	return r;
-}
+#include "tests/unit/config_test.h"
 
 static void test_names_and_slots(void **state _unused_)
 {
@@ -66,16 +45,6 @@ static void test_round_trip(void **state _unused_)
 	json_decref(json);
 	assert_int_equal(again.disk_count, 2);
 	assert_memory_equal(again.disks, config.disks, 2 * sizeof(config.disks[0]));
-}
-
-static void assert_refused(const char *text, const char *message)
-{
-	struct error err = ERROR_INIT;
-	struct vm_config config;
-
-	assert_int_equal(read_text(text, &config, &err), -EINVAL);
-	if (!strstr(err.message, message))
-		fail_msg("\"%s\" is not in \"%s\"", message, err.message);
 }
 
 static void test_refusals(void **state _unused_)

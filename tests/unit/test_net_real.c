@@ -106,6 +106,8 @@ static void test_both_ways(void **state _unused_)
 /* The tap is deleted under the card. */
 static void test_deleted(void **state _unused_)
 {
+	struct error err = ERROR_INIT;
+
 	net_host_or_skip(there);
 	net_host_persist_tap("hf0", 0, 1);
 	start(1, NET_TEST_USUAL);
@@ -129,7 +131,8 @@ static void test_deleted(void **state _unused_)
 	}
 	loop_settle(t.loop);
 	assert_int_equal(net_test_status(&t), 0);
-	assert_true(virtio_net_check_update(t.net, NULL) < 0);
+	assert_int_equal(virtio_net_check_update(t.net, &err), -ENODEV);
+	assert_non_null(strstr(err.message, "tap hf0: is gone"));
 	assert_null(t.net->pairs[0].source);
 	end();
 }

@@ -35,7 +35,7 @@ static void read_object(json_t *json, const char *path, struct virtio_balloon_co
 void virtio_balloon_config_read(json_t *json, const char *path, struct virtio_balloon_config *ret,
 				struct problems *problems)
 {
-	json_t *object = option_to_object(&options, json, path, problems);
+	json_t *object = option_or_off_to_object(&options, json, path, problems);
 
 	*ret = (struct virtio_balloon_config){0};
 	if (object)

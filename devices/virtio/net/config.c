@@ -199,14 +199,9 @@ static void read_object(json_t *json, const char *path, struct virtio_net_config
 void virtio_net_config_read(json_t *json, const char *path, struct virtio_net_config *ret,
 			    struct problems *problems)
 {
-	json_t *object;
+	json_t *object = option_to_object(&options, json, path, problems);
 
 	virtio_net_config_init(ret);
-	if (!json_is_string(json)) {
-		read_object(json, path, ret, problems);
-		return;
-	}
-	object = option_text_to_json(&options, json_string_value(json), path, problems);
 	if (object)
 		read_object(object, path, ret, problems);
 	json_decref(object);

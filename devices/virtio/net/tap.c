@@ -277,6 +277,11 @@ int net_tap_check_reopen(const struct net_tap *tap, const struct virtio_net_conf
 	struct net_link link;
 	int r = tap->plain ? 0 : net_link_query(tap->name, &link, err);
 
+	if (r == -ENODEV)
+		return error_set(err, r,
+				 "tap %s: is gone: make it again, unplug the card and plug it in "
+				 "again",
+				 tap->name);
 	if (r < 0 || tap->plain)
 		return r;
 	if (config->bridge[0] && strcmp(link.master, config->bridge) != 0)
