@@ -3,7 +3,10 @@
  * is announced, and a state is what it should be or is refused. */
 #include "tests/unit/net_test.h"
 
+#include <sched.h>
+
 #include "base/clock.h"
+#include "base/loop_thread.h"
 
 static struct net_test t;
 
@@ -419,6 +422,70 @@ static void test_what_cannot_be(void **state _unused_)
 	net_test_end(&t);
 }
 
+static void wait_used(unsigned int queue)
+{
+	uint32_t len;
+	uint16_t id;
+
+	while (!driver_get_used(&t.d.queues[queue], &id, &len))
+		sched_yield();
+}
+
+/* Than an announcement, which comes again when its time has come. */
+#define LONGER 61
+
+static int take_longer(void)
+{
+	int n;
+
+	do {
+		n = net_test_take(&t, 0);
+	} while (n >= 0 && n < LONGER);
+	return n;
+}
+
+/* The card on a thread of its own, as in a VM; the driver on another, which also asks what the
+ * main thread would, and freezes here and there. */
+static void test_on_a_thread(void **state _unused_)
+{
+	static const uint32_t whole[] = {0};
+	struct loop_thread *thread;
+	uint8_t frame[SPEC_HEADER + 64] = {0}, mac[6];
+
+	net_test_init(&t);
+	loop_free(t.loop);
+	assert_int_equal(loop_thread_new("net", &thread, NULL), 0);
+	t.loop = loop_thread_loop(thread);
+	net_test_device(&t);
+	driver_open(&t.d, &t.machine, virtio_pci_function(t.v), NET_TEST_BASE);
+	driver_start(&t.d, NET_TEST_USUAL | SPEC_F_EVENT_IDX, 3, NET_TEST_RING);
+	for (uint32_t i = 0; i < 200; i++) {
+		uint64_t slot = i % 8 * 1536ULL;
+
+		net_test_post(&t, 0, slot, 1536);
+		frame[SPEC_HEADER] = (uint8_t)i;
+		while (send(t.host[0], frame, sizeof(frame), 0) < 0)
+			sched_yield();
+		wait_used(0);
+		assert_int_equal(*net_test_ram(&t, slot + SPEC_HEADER), (uint8_t)i);
+		net_test_send(&t, 0, NET_TEST_FRAMES, LONGER + i, whole, false);
+		wait_used(1);
+		assert_int_equal(take_longer(), LONGER + i);
+		virtio_net_mac(t.net, mac);
+		assert_int_equal(net_test_counters(&t).tx_frames, i + 1);
+		if (i % 16 != 0)
+			continue;
+		assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
+		assert_round_trip(ops(), t.v, t.v);
+		virtio_pci_resumed(t.v);
+		assert_announced();
+	}
+	virtio_pci_free(t.v);
+	fake_machine_check_empty(&t.machine);
+	loop_thread_free(thread);
+	close_fdp(&t.host[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,6 +500,7 @@ int main(void)
 		cmocka_unit_test(test_every_state),
 		cmocka_unit_test(test_state_is_checked),
 		cmocka_unit_test(test_what_cannot_be),
+		cmocka_unit_test(test_on_a_thread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
