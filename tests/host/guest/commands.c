@@ -172,6 +172,7 @@ static const struct {
 	{"progress", root_progress, NULL},
 	{"run", NULL, root_run},
 	{"hvc", NULL, hvc},
+	{"bench", NULL, bench_obey},
 };
 
 static void obey(const char *command)

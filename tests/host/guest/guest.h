@@ -30,6 +30,7 @@ struct params {
 	char root[32];		   /* hf.root=/dev/vda: the disk with a Debian system */
 	char srv[32];		   /* hf.srv=/dev/vdb: one with ext4 for /srv in it */
 	bool leave_at_once;	   /* hf.once=poweroff: switch off after the first heartbeat */
+	bool quiet;		   /* hf.quiet=1: no work but what it is told, no heartbeats */
 };
 
 void params_read(struct params *params);
@@ -190,6 +191,13 @@ void root_run(const char *command);
 bool root_reaped(pid_t pid, int status);
 /* Kills what runs there, and unmounts. */
 void root_leave(void);
+
+/* ---- Measuring. ---- */
+
+/* Does what comes after "bench ", see bench.c and bench_tcp.c, and says how long it took. */
+void bench_obey(const char *words);
+/* The same for what comes after "bench tcp-". */
+void bench_tcp(const char *words);
 
 /* ---- The rest. ---- */
 

@@ -103,9 +103,27 @@ static void fill(void)
 	    pattern_bytes_above(UINT64_C(1) << 32), (after.mono_ns - before.mono_ns) / 1000000);
 }
 
-int main(void)
+static void work_start(void)
 {
 	pthread_t thread;
+
+	fill();
+	root_start(&params);
+	processes_start(params.spin);
+	counter_start();
+	timers_start();
+	rng_start();
+	hvc_start();
+	vsock_start();
+	disks_init(&params);
+	disks_start(params.disk_writers);
+	net_start(&params);
+	kmsg_mark_up();
+	pthread_create(&thread, NULL, beats, NULL);
+}
+
+int main(void)
+{
 	sigset_t set;
 	int console;
 
@@ -125,19 +143,8 @@ int main(void)
 	introduce();
 	if (params.leave_at_once)
 		leave("poweroff");
-	fill();
-	root_start(&params);
-	processes_start(params.spin);
-	counter_start();
-	timers_start();
-	rng_start();
-	hvc_start();
-	vsock_start();
-	disks_init(&params);
-	disks_start(params.disk_writers);
-	net_start(&params);
-	kmsg_mark_up();
-	pthread_create(&thread, NULL, beats, NULL);
+	if (!params.quiet)
+		work_start();
 	commands_run(&params, console);
 	return 0;
 }

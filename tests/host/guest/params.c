@@ -49,6 +49,8 @@ static void set(struct params *params, const char *name, const char *value)
 		snprintf(params->srv, sizeof(params->srv), "%s", value);
 	else if (!strcmp(name, "once"))
 		params->leave_at_once = !strcmp(value, "poweroff");
+	else if (!strcmp(name, "quiet"))
+		params->quiet = strcmp(value, "0") != 0;
 	else
 		say("fault kind=parameter name=%s", name);
 }

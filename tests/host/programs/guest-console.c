@@ -6,14 +6,14 @@
  * that does this.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "relay.h"
 
 #define RETRY_US 20000
 
@@ -35,38 +35,19 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-static int copy(int from, int to)
-{
-	char data[4096];
-	ssize_t n = read(from, data, sizeof(data)), done = 0;
-
-	if (n < 0 && errno == EINTR)
-		return 0;
-	if (n <= 0)
-		return -1;
-	while (done < n) {
-		ssize_t written = write(to, data + done, (size_t)(n - done));
-
-		if (written < 0 && errno != EINTR)
-			return -1;
-		if (written > 0)
-			done += written;
-	}
-	return 0;
-}
-
 /* Until the vmm closes the connection. */
 static void serve(int console, int log, int commands)
 {
 	struct pollfd fds[] = {{.fd = console, .events = POLLIN},
 			       {.fd = commands, .events = POLLIN}};
+	char data[4096];
 
 	for (;;) {
 		if (poll(fds, 2, -1) < 0)
 			continue;
-		if (fds[0].revents && copy(console, log) < 0)
+		if (fds[0].revents && relay_copy(console, log, data, sizeof(data)) < 0)
 			return;
-		if (fds[1].revents && copy(commands, console) < 0)
+		if (fds[1].revents && relay_copy(commands, console, data, sizeof(data)) < 0)
 			return;
 	}
 }
@@ -79,16 +60,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "Usage: guest-console SOCKET LOG COMMANDS\n");
 		return 2;
 	}
-	log = open(argv[2], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-	if (mkfifo(argv[3], 0600) < 0 && errno != EEXIST)
-		log = -1;
-	/* Both ends, so that it never reads as ended. */
-	commands = open(argv[3], O_RDWR | O_CLOEXEC);
-	if (log < 0 || commands < 0) {
-		fprintf(stderr, "guest-console: %s or %s cannot be opened: %s\n", argv[2], argv[3],
-			strerror(errno));
+	if (relay_open(argv[2], argv[3], &log, &commands) < 0)
 		return 1;
-	}
 	for (;;) {
 		int console = connect_to(argv[1]);
 
