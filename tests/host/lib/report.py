@@ -2,6 +2,7 @@
 """What is printed, and kept for --json."""
 
 import json
+import re
 import time
 
 
@@ -14,6 +15,7 @@ class Report:
         self.name = name
         self.proved = []
         self.measured = []
+        self.tables = []
         self.result = None
         self.why = None
         self.log = None
@@ -30,6 +32,15 @@ class Report:
         self.measured.append({"what": what, "value": value, "unit": unit})
         shown = f"{value:.2f}" if isinstance(value, float) else value
         self.say(f"measured: {what}: {shown} {unit}")
+
+    def table(self, name, head, rows, notes=()):
+        """Prints a table of texts, with what is to be known of all of it; tools/bench --write-docs finds it by its name."""
+        self.tables.append({"name": name, "head": head, "rows": rows, "notes": list(notes)})
+        widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+        for row in [head, *rows]:
+            self.say("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+        for note in notes:
+            self.say(f"({note})")
 
     def passed(self):
         self.result = "passed"
@@ -56,6 +67,7 @@ class Report:
             "seconds": round(time.monotonic() - self.begin, 2),
             "proved": self.proved,
             "measured": self.measured,
+            "tables": self.tables,
         }
 
 
@@ -63,3 +75,23 @@ def write_json(path, accel, reports):
     with open(path, "w", encoding="utf-8") as out:
         json.dump({"accelerator": accel.name, "scenarios": [r.as_json() for r in reports]}, out, indent=2)
         out.write("\n")
+
+
+def write_docs(path, reports):
+    """Puts the tables of these runs into a Markdown file, each between its marks; the names of those that found a place."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    written = []
+    for table in (table for report in reports for table in report.tables):
+        marks = re.compile(rf"(<!-- table: {re.escape(table['name'])} -->\n).*?(<!-- end of table -->)", re.S)
+        text, count = marks.subn(lambda match: match[1] + markdown(table) + match[2], text)
+        written += [table["name"]] * count
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return written
+
+
+def markdown(table):
+    lines = [table["head"], ["---"] * len(table["head"]), *table["rows"]]
+    text = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return text + "\n" + "".join(f"{note[0].upper()}{note[1:]}.\n" for note in table["notes"])
