@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our vmm beside QEMU (microvm and q35) with the same guest: start, memory, disk, network, exits."""
+
+from lib import peers
+from lib.measure import Compared
+
+SCENARIO = {"memory": 3072, "old": "7.3", "deadline": 600, "programs": ["vmm", "guest-init", "first-word", "tcp-end"]}
+
+ROUNDS = 3
+SIDES = (peers.Vmm, peers.Microvm, peers.Q35)
+OURS, PEERS = SIDES[0].name, [side.name for side in SIDES[1:]]
+
+# What the guest is told (guest/bench.c): what, where, bytes of a request, requests at once, how many.
+RANDOM = {
+    "random read 4 KiB, depth 1": "read random 4096 1 1000",
+    "random read 4 KiB, depth 32": "read random 4096 32 4000",
+    "random write 4 KiB, depth 1": "write random 4096 1 1000",
+    "random write 4 KiB, depth 32": "write random 4096 32 4000",
+}
+SEQUENTIAL = {
+    "sequential read 256 KiB, depth 4": "read sequential 262144 4 512",
+    "sequential write 256 KiB, depth 4": "write sequential 262144 4 512",
+}
+TCP_BYTES = 64 << 20
+TCP = {
+    "TCP, guest to host": f"tcp-send {peers.GUEST_ADDRESS} {peers.OWN_ADDRESS} {peers.PORT} {TCP_BYTES}",
+    "TCP, host to guest": f"tcp-receive {peers.GUEST_ADDRESS} {peers.OWN_ADDRESS} {peers.PORT} {TCP_BYTES}",
+}
+# Of KVM's statistics, what tells where exits come from.
+REASONS = ("exits", "io_exits", "mmio_exits", "halt_exits", "irq_exits", "irq_window_exits", "signal_exits", "request_irq_exits", "irq_injections")
+
+
+def run(host):
+    peers.prepare(host)
+    net = peers.knows_net(host)
+    if net:
+        peers.prepare_net(host)
+    else:
+        host.report.say("left out: TCP, for this vmm has no --net yet; QEMU runs without a network device, too")
+    results = Results(net)
+    for side in SIDES:
+        # Once, so that nobody's program comes from a cold cache.
+        guest = side(host, 0, net)
+        guest.boot()
+        guest.end()
+    for number in range(1, ROUNDS + 1):
+        # In turn, so that a machine that gets slower or faster meanwhile does not favour one of them.
+        for side in SIDES[number % 3 :] + SIDES[: number % 3]:
+            take(host, side(host, number, net), results)
+        host.report.say(f"round {number} of {ROUNDS} is done")
+    results.tell(host)
+
+
+def take(host, guest, results):
+    """Everything of one VMM in one round."""
+    results.add("start", guest.name, guest.boot())
+    _, idle = guest.do("nothing")
+    for what, words in {**RANDOM, **SEQUENTIAL, **(TCP if results.net else {})}.items():
+        answer, counted = guest.do(words)
+        seconds = answer["ns"] / 1e9
+        results.add(what, guest.name, answer["count"] / seconds if what in RANDOM else answer["bytes"] / seconds / 1e6)
+        # A request of TCP is one that fills a frame of 64 KiB, the most that offloads allow.
+        requests = answer["bytes"] >> 16 if what in TCP else answer["count"]
+        for reason in REASONS:
+            results.count(what, reason, guest.name, (counted.get(reason, 0) - idle.get(reason, 0)) / requests)
+    by_name = guest.resident()
+    results.add("memory", guest.name, sum(by_name.values()) / 1024)
+    results.mapped[guest.name] = by_name
+    guest.end()
+
+
+class Results:
+    def __init__(self, net):
+        self.net = net
+        self.compared = {
+            "start": Compared("exec to the guest's init", "ms", more=False),
+            "memory": Compared("resident beyond guest RAM, after all loads", "MiB", more=False),
+        }
+        self.compared |= {what: Compared(what, "requests/s", more=True) for what in RANDOM}
+        self.compared |= {what: Compared(what, "MB/s", more=True) for what in {**SEQUENTIAL, **TCP}}
+        self.counted = {}
+        self.mapped = {}  # of the last round
+
+    def add(self, what, side, value):
+        self.compared[what].add(side, value)
+
+    def count(self, what, reason, side, value):
+        unit = "exits/64 KiB" if what in TCP else "exits/request"
+        self.counted.setdefault(what, {}).setdefault(reason, Compared(what, unit, more=False)).add(side, value)
+
+    def tell(self, host):
+        head = ["", "unit", OURS, *PEERS, *(f"{OURS} / {peer}" for peer in PEERS), ""]
+        rows = [self.row(each) for each in self.compared.values()] + [self.row(each["exits"]) for each in self.counted.values()]
+        notes = [f"{host.accel.why}; kernel {host.setup.release(host.old)}, both host and guest; {host.sh(peers.program(host) + ' --version').splitlines()[0]}"]
+        notes += [f"{ROUNDS} rounds in turn; medians, and the smallest and largest; ratios are medians of each round's"]
+        if not self.net:
+            notes.append("no TCP: this vmm has no --net; all three ran without a network device")
+        host.report.table("compare", head, rows, notes)
+        host.report.table("compare-exits", ["", "of KVM's statistics", OURS, *PEERS], list(self.reasons()), ["for each request, medians"])
+        host.report.table("compare-memory", ["", "mapping", "KiB"], list(self.memory()), ["Pss of the last round; mappings below 64 KiB are summed"])
+
+    @staticmethod
+    def row(each):
+        ratios = [each.ratio(OURS, peer) for peer in PEERS]
+        return [each.what, each.unit, *(each.cell(side) for side in (OURS, *PEERS)), *ratios, each.verdict(OURS, PEERS)]
+
+    def reasons(self):
+        for what, reasons in self.counted.items():
+            for reason, each in reasons.items():
+                medians = [each.median(side) for side in (OURS, *PEERS)]
+                if any(abs(value) >= 0.005 for value in medians):
+                    yield [what, reason, *(f"{value:.2f}" for value in medians)]
+
+    def memory(self):
+        for side, by_name in self.mapped.items():
+            small = 0
+            for name, size in sorted(by_name.items(), key=lambda pair: -pair[1]):
+                if size < 64:
+                    small += size
+                    continue
+                yield [side, name.rsplit("/", 1)[-1], str(size)]
+            yield [side, "all others", str(small)]
