@@ -3,8 +3,7 @@
 #ifndef HOLDFAST_VMM_API_REQUEST_H
 #define HOLDFAST_VMM_API_REQUEST_H
 
-#include <microhttpd.h>
-
+#include "vmm/api/http_library.h"
 #include "vmm/api/server.h"
 
 struct api_request {
@@ -30,6 +29,7 @@ struct api {
 	struct loop *loop;		   /* borrowed */
 	const struct api_backend *backend; /* borrowed */
 	void *opaque;
+	struct http_library http;
 	struct MHD_Daemon *daemon;
 	int listen_fd; /* owned; the daemon accepts on it until it is quiesced */
 	int epoll_fd;  /* borrowed from the daemon */

@@ -27,22 +27,22 @@ static enum MHD_Result send_answer(struct api_request *req)
 	enum MHD_Result r;
 
 	/* The library frees the text with the response. */
-	response = MHD_create_response_from_buffer(text ? strlen(text) : 0, text,
-						   MHD_RESPMEM_MUST_FREE);
+	response = req->api->http.create_response_from_buffer(text ? strlen(text) : 0, text,
+							      MHD_RESPMEM_MUST_FREE);
 	if (!response)
 		return MHD_NO;
 	if (text)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-					req->is_problem ? "application/problem+json"
-							: "application/json");
+		req->api->http.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+						   req->is_problem ? "application/problem+json"
+								   : "application/json");
 	if (req->allow)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, req->allow);
+		req->api->http.add_response_header(response, MHD_HTTP_HEADER_ALLOW, req->allow);
 	/* No request comes after this one: draining has an end. */
 	if (req->api->closing)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+		req->api->http.add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	text = NULL;
-	r = MHD_queue_response(req->connection, req->status, response);
-	MHD_destroy_response(response);
+	r = req->api->http.queue_response(req->connection, req->status, response);
+	req->api->http.destroy_response(response);
 	return r;
 }
 
@@ -59,7 +59,7 @@ void api_answer(struct api_request *req, unsigned int status, json_t *document)
 		req->status = 500;
 	if (req->suspended) {
 		req->suspended = false;
-		MHD_resume_connection(req->connection);
+		req->api->http.resume_connection(req->connection);
 		/* The library does not wake a loop that is not its own. */
 		if (req->api->timer)
 			loop_timer_arm(req->api->timer, 0, 0);
@@ -99,8 +99,8 @@ static void request_free(struct api_request *req)
  */
 static enum MHD_Result begin(struct api_request *req)
 {
-	const char *length = MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND,
-							 MHD_HTTP_HEADER_CONTENT_LENGTH);
+	const char *length = req->api->http.lookup_connection_value(
+		req->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
 
 	if (!length || strtoull(length, NULL, 10) <= DISCARD_MAX)
 		return MHD_YES;
@@ -166,7 +166,7 @@ static enum MHD_Result on_request(void *opaque, struct MHD_Connection *connectio
 	if (req->answered)
 		return send_answer(req);
 	req->suspended = true;
-	MHD_suspend_connection(connection);
+	req->api->http.suspend_connection(connection);
 	return MHD_YES;
 }
 
@@ -182,8 +182,8 @@ static void run(struct api *api)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
-	MHD_run(api->daemon);
-	if (MHD_get_timeout(api->daemon, &timeout_ms) == MHD_YES)
+	api->http.run(api->daemon);
+	if (api->http.get_timeout(api->daemon, &timeout_ms) == MHD_YES)
 		loop_timer_arm(api->timer, timeout_ms * NSEC_PER_MSEC, 0);
 	else
 		loop_timer_disarm(api->timer);
@@ -203,7 +203,7 @@ static int start_daemon(struct api *api, struct error *err)
 {
 	const union MHD_DaemonInfo *info;
 
-	api->daemon = MHD_start_daemon(
+	api->daemon = api->http.start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, api,
 		MHD_OPTION_LISTEN_SOCKET, api->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
 		NULL, MHD_OPTION_CONNECTION_LIMIT, API_CONNECTIONS_MAX,
@@ -211,7 +211,7 @@ static int start_daemon(struct api *api, struct error *err)
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 	if (!api->daemon)
 		return error_set(err, -EIO, "API on %s: the HTTP server does not start", api->path);
-	info = MHD_get_daemon_info(api->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	info = api->http.get_daemon_info(api->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	api->epoll_fd = info ? info->epoll_fd : FD_NONE;
 	return loop_add_fd(api->loop, api->epoll_fd, EPOLLIN, on_ready, api, &api->source, err);
 }
@@ -231,6 +231,8 @@ int api_new(struct loop *loop, const char *path, const struct api_backend *backe
 	if (r == 0)
 		r = loop_timer_new(loop, on_timeout, api, &api->timer, err);
 	if (r == 0)
+		r = http_library_load(HTTP_LIBRARY_NAME, &api->http, err);
+	if (r == 0)
 		r = start_daemon(api, err);
 	if (r < 0) {
 		error_prefix(err, "API: ");
@@ -248,7 +250,7 @@ void api_quiesce(struct api *api)
 	api->closing = true;
 	/* From here on the descriptor is ours again: closed, so that a client is refused at once.
 	 */
-	MHD_quiesce_daemon(api->daemon);
+	api->http.quiesce_daemon(api->daemon);
 	close_fdp(&api->listen_fd);
 	unlink(api->path);
 }
@@ -268,7 +270,7 @@ static bool has_work(struct api *api)
 	struct pollfd p = {.fd = api->epoll_fd, .events = POLLIN};
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
-	if (MHD_get_timeout(api->daemon, &timeout_ms) == MHD_YES && timeout_ms == 0)
+	if (api->http.get_timeout(api->daemon, &timeout_ms) == MHD_YES && timeout_ms == 0)
 		return true;
 	return poll(&p, 1, DRAIN_STEP_MS) > 0;
 }
@@ -288,13 +290,13 @@ static void drain(struct api *api)
 			api_problem(req, 503, "ending", "The vmm ends", "the vmm ends");
 	}
 	/* First of all it takes up again who waited: that alone is not shown as work. */
-	MHD_run(api->daemon);
+	api->http.run(api->daemon);
 	while (api->requests) {
 		bool late = clock_monotonic_ns() > deadline;
 
 		if (!(has_work(api) && has_answer(api)) && late)
 			break;
-		MHD_run(api->daemon);
+		api->http.run(api->daemon);
 	}
 }
 
@@ -309,7 +311,7 @@ void api_free(struct api *api)
 		if (!api->closing)
 			api_quiesce(api);
 		drain(api);
-		MHD_stop_daemon(api->daemon);
+		api->http.stop_daemon(api->daemon);
 	} else if (api->listen_fd >= 0) {
 		close(api->listen_fd);
 		unlink(api->path);
