@@ -162,7 +162,8 @@ static void check_dsdt(const char *dsl, unsigned int cpus, bool pci)
 	need(dsl, "EisaId (\"PNP0A08\")");
 	need(dsl, "EisaId (\"PNP0A03\")");
 	need(dsl, "WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,");
-	need(dsl, "0x00FF,             // Range Maximum");
+	/* Of buses: one, number 0. */
+	need(dsl, "0x0001,             // Length");
 	need(dsl, "0x0CF7,             // Range Maximum");
 	need(dsl, "0x0D00,             // Range Minimum");
 	need(dsl, "DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, "

@@ -122,10 +122,7 @@ static int put_facs(struct builder *b, uint64_t *ret_addr)
 
 static int put_mcfg(struct builder *b)
 {
-	struct mcfg mcfg = {
-		.base = PCI_ECAM_ADDR,
-		.last_bus = (uint8_t)(PCI_ECAM_SIZE / MIB - 1),
-	};
+	struct mcfg mcfg = {.base = PCI_ECAM_ADDR, .last_bus = PCI_LAST_BUS};
 
 	acpi_header_init(&mcfg.header, "MCFG", sizeof(mcfg), 1);
 	mcfg.header.checksum = acpi_checksum(&mcfg, sizeof(mcfg));

@@ -161,7 +161,7 @@ static void put_pci_host(struct aml *aml, uint64_t memory_end)
 	aml_name_integer(aml, "_UID", 0);
 	aml_name_integer(aml, "_SEG", 0);
 	aml_name_integer(aml, "_BBN", 0);
-	aml_res_window16(&res, AML_RANGE_BUS, 0, 0xff);
+	aml_res_window16(&res, AML_RANGE_BUS, 0, PCI_LAST_BUS);
 	aml_res_io(&res, 0xcf8, 8); /* the bridge's own configuration ports */
 	aml_res_window16(&res, AML_RANGE_IO, 0, 0xcf7);
 	aml_res_window16(&res, AML_RANGE_IO, 0xd00, 0xffff);

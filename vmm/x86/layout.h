@@ -26,8 +26,11 @@
 #define MMIO32_END    0xe0000000ULL
 #define PCI_ECAM_ADDR 0xe0000000ULL /* 256 buses of 1 MiB: PCIe 5.0, 7.2.2 */
 #define PCI_ECAM_SIZE 0x10000000ULL
-#define IOAPIC_ADDR   0xfec00000ULL
-#define LAPIC_ADDR    0xfee00000ULL
+/* The only bus there is. Linux looks for peer bridges on every one that the MCFG names, by 64
+ * accesses to ports that end in this program. */
+#define PCI_LAST_BUS 0
+#define IOAPIC_ADDR  0xfec00000ULL
+#define LAPIC_ADDR   0xfee00000ULL
 #define KVM_IDENTITY_ADDR                                                                         \
 	0xfeffc000ULL /* KVM_SET_IDENTITY_MAP_ADDR, one page; KVM_SET_TSS_ADDR, three pages after \
 		       */
