@@ -44,7 +44,7 @@ def difference(before, after):
 
 
 class Compared:
-    """Rounds of one thing measured on several sides: {side: [value of each round]}. more: the larger, the better."""
+    """Rounds of one thing measured on several sides: {side: {round: value}}. more: the larger, the better."""
 
     def __init__(self, what, unit, more):
         self.what = what
@@ -52,37 +52,41 @@ class Compared:
         self.more = more
         self.rounds = {}
 
-    def add(self, side, value):
-        self.rounds.setdefault(side, []).append(value)
+    def add(self, side, number, value):
+        self.rounds.setdefault(side, {})[number] = value
+
+    def common(self, sides):
+        """The rounds that all of them have: for each, their values."""
+        numbers = [number for number in self.rounds.get(sides[0], {}) if all(number in self.rounds.get(side, {}) for side in sides)]
+        return [[self.rounds[side][number] for side in sides] for number in numbers]
 
     def median(self, side):
-        return statistics.median(self.rounds[side])
+        return statistics.median(self.rounds[side].values())
 
     def cell(self, side):
         """The median, and the smallest and largest where they differ."""
         if side not in self.rounds:
             return "-"
-        values = self.rounds[side]
+        values = self.rounds[side].values()
         low, high = shown(min(values)), shown(max(values))
         return shown(self.median(side)) + ("" if low == high else f" ({low} to {high})")
 
     def ratios(self, ours, peer):
         """Ours to the peer's, each round by itself: what changes from round to round then hits both."""
-        return [a / b for a, b in zip(self.rounds[ours], self.rounds[peer]) if b]
+        return [a / b for a, b in self.common([ours, peer]) if b]
 
     def ratio(self, ours, peer):
-        if ours not in self.rounds or peer not in self.rounds or not self.ratios(ours, peer):
-            return "-"
-        return f"{statistics.median(self.ratios(ours, peer)):.2f}"
+        ratios = self.ratios(ours, peer)
+        return f"{statistics.median(ratios):.2f}" if ratios else "-"
 
     def verdict(self, ours, peers):
         """Against the best of the peers: ahead or behind in every round, else level."""
-        if ours not in self.rounds or any(peer not in self.rounds for peer in peers):
-            return "not measured"
         signs = set()
-        for values in zip(self.rounds[ours], *(self.rounds[peer] for peer in peers)):
-            best = max(values[1:]) if self.more else min(values[1:])
-            signs.add((values[0] > best) - (values[0] < best) if self.more else (values[0] < best) - (values[0] > best))
+        for own, *others in self.common([ours, *peers]):
+            best = max(others) if self.more else min(others)
+            signs.add((own > best) - (own < best) if self.more else (own < best) - (own > best))
+        if not signs:
+            return "not measured"
         return {frozenset({1}): "ahead", frozenset({-1}): "behind"}.get(frozenset(signs), "level")
 
 

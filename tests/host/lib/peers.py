@@ -82,7 +82,7 @@ class Peer(Guest):
     def do(self, words):
         """Has the guest do a fixed amount of work; its answer, and what KVM counted meanwhile."""
         before = self.counts()
-        answer = self.ask(f"bench {words}", "bench", timeout=120)
+        answer = self.ask(f"bench {words}", "bench", timeout=30)
         if answer["wrong"]:
             self.host.fail(f"{self.name}: bench {words}: {answer.text}")
         return answer, measure.difference(before, self.counts())
@@ -97,6 +97,15 @@ class Vmm(Peer):
             f" --memory {self.memory} --console stdio --preserve-on-update --disk path={IMAGE},direct=on"
         )
         return words + (f" --net tap={TAP}" if self.net else "")
+
+
+class VmmWithApi(Vmm):
+    """The same with its HTTP API, whose library is loaded only then."""
+
+    name = "vmm-api"
+
+    def words(self):
+        return super().words() + f" --api-socket /run/{self.id}.api"
 
 
 class Qemu(Peer):

@@ -56,8 +56,9 @@ class Rounds(unittest.TestCase):
     def compared(self, more, ours, one, two):
         compared = measure.Compared("x", "u", more)
         for side, values in (("ours", ours), ("one", one), ("two", two)):
-            for value in values:
-                compared.add(side, value)
+            for number, value in enumerate(values, 1):
+                if value is not None:
+                    compared.add(side, number, value)
         return compared
 
     def test_ratio_of_each_round(self):
@@ -71,6 +72,11 @@ class Rounds(unittest.TestCase):
         self.assertEqual(self.compared(True, [10, 10], [5, 5], [11, 9]).verdict("ours", ["one", "two"]), "level")
         self.assertEqual(self.compared(False, [10, 10], [5, 5], [11, 12]).verdict("ours", ["one", "two"]), "behind")
         self.assertEqual(self.compared(False, [4, 4], [5, 5], [11, 12]).verdict("ours", ["one", "two"]), "ahead")
+
+    def test_rounds_are_compared_with_their_own(self):
+        compared = self.compared(True, [10, 20, 30], [5, None, 10], [1, 1, 1])
+        self.assertEqual(compared.ratio("ours", "one"), "2.50")
+        self.assertEqual(self.compared(True, [10, 1, 10], [5, None, 5], [2, 2, 2]).verdict("ours", ["one", "two"]), "ahead")
 
     def test_what_is_missing_is_said(self):
         compared = self.compared(True, [], [5], [6])
