@@ -27,6 +27,8 @@ TCP = {
     "TCP, guest to host": f"tcp-send {peers.GUEST_ADDRESS} {peers.OWN_ADDRESS} {peers.PORT} {TCP_BYTES}",
     "TCP, host to guest": f"tcp-receive {peers.GUEST_ADDRESS} {peers.OWN_ADDRESS} {peers.PORT} {TCP_BYTES}",
 }
+# Mappings that are shown.
+SHOWN_KIB = 200
 # Of KVM's statistics, what tells where exits come from.
 REASONS = ("exits", "io_exits", "mmio_exits", "halt_exits", "irq_exits", "irq_window_exits", "signal_exits", "request_irq_exits", "irq_injections")
 
@@ -120,7 +122,7 @@ class Results:
             notes.append("no TCP: this vmm has no --net; all three ran without a network device")
         host.report.table("compare", head, rows, notes)
         host.report.table("compare-exits", ["", "of KVM's statistics", OURS, *PEERS], list(self.reasons()), ["for each request (TCP: for each 64 KiB), medians"])
-        host.report.table("compare-memory", ["", "mapping", "KiB"], list(self.memory()), ["Pss of the last round; mappings below 64 KiB are summed"])
+        host.report.table("compare-memory", ["", "mapping", "KiB"], list(self.memory()), [f"Pss of the last round; mappings below {SHOWN_KIB} KiB are summed"])
 
     @staticmethod
     def row(each):
@@ -138,7 +140,7 @@ class Results:
         for side, by_name in self.mapped.items():
             small = 0
             for name, size in sorted(by_name.items(), key=lambda pair: -pair[1]):
-                if size < 64:
+                if size < SHOWN_KIB:
                     small += size
                     continue
                 yield [side, name.rsplit("/", 1)[-1], str(size)]
