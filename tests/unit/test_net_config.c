@@ -137,6 +137,8 @@ static void test_mistakes(void **state _unused_)
 		{"tap=a/b", "net[0].tap"},
 		{"tap=tap%d", "net[0].tap"},
 		{"tap=..", "net[0].tap"},
+		{"tap=all", "net[0].tap"},
+		{"tap=tap0,bridge=default", "net[0].bridge"},
 		{"tap=0123456789abcdef", "net[0].tap: too long"},
 		{"tap=x,tap=y", "net[0].tap: given twice"},
 		{"tap=x,bridge=", "net[0].bridge"},

@@ -90,6 +90,18 @@ void net_mac_choose(const char *vm, const char *net, uint8_t mac[NET_MAC_SIZE])
 
 /* ---- Reading. ---- */
 
+/* What cannot be an interface's name: a folder's of sysfs or, "all" and "default", of sysctl. */
+static bool is_reserved(const char *name)
+{
+	static const char *const names[] = {".", "..", "all", "default"};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* A name that the kernel takes for one interface: no path, no pattern ("tap%d"). */
 static void read_name(struct json_reader *r, const char *key, char *field)
 {
@@ -97,8 +109,7 @@ static void read_name(struct json_reader *r, const char *key, char *field)
 	if (!json_is_string(json_object_get(r->object, key)) ||
 	    json_string_length(json_object_get(r->object, key)) > NET_NAME_MAX)
 		return;
-	if (!field[0] || strpbrk(field, "/%: ") || strcmp(field, ".") == 0 ||
-	    strcmp(field, "..") == 0)
+	if (!field[0] || strpbrk(field, "/%: ") || is_reserved(field))
 		problem_add(r->problems, "%s.%s: \"%s\" is no name of a network interface", r->path,
 			    key, field);
 }

@@ -8,7 +8,7 @@ SCENARIO = {**devices.NEEDS, "memory": 2560, "deadline": 400}
 
 def run(host):
     devices.boot(host)
-    guest, all_of_it = devices.start(host, "all")
+    guest, all_of_it = devices.start(host, "every")
     devices.use(all_of_it, "before the update")
     updates.update(host, [guest], host.new, "the update")
     devices.use(all_of_it, "after the update")
