@@ -17,8 +17,9 @@ static int make(const struct machine_devices_params *params, unsigned int index 
 	int r = console_open("hvc", &params->config->hvc, params->loop, params->control, &backend,
 			     err);
 
-	if (r == 0)
-		r = virtio_console_new(backend, &console, err);
+	if (r < 0)
+		return r;
+	r = virtio_console_new(backend, &console, err);
 	if (r < 0)
 		return r;
 	*ret = console;
