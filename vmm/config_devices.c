@@ -23,7 +23,7 @@ config_add_fn *config_adder(const char *key)
 	return NULL;
 }
 
-bool config_id_is_used(const struct vm_config *config, const char *id)
+static bool id_is_used(const struct vm_config *config, const char *id)
 {
 	for (unsigned int i = 0; i < config->disk_count; i++) {
 		if (strcmp(config->disks[i].id, id) == 0)
@@ -36,7 +36,7 @@ bool config_id_is_used(const struct vm_config *config, const char *id)
 	return vm_config_has_device(config, id) != -ENOENT;
 }
 
-bool config_slot_is_used(const struct vm_config *config, unsigned int slot)
+static bool slot_is_used(const struct vm_config *config, unsigned int slot)
 {
 	for (unsigned int i = 0; i < config->disk_count; i++) {
 		if (config->disks[i].slot == slot)
@@ -49,6 +49,15 @@ bool config_slot_is_used(const struct vm_config *config, unsigned int slot)
 	return false;
 }
 
+void config_check_place(const struct vm_config *config, const char *path, const char *id,
+			unsigned int slot, struct problems *problems)
+{
+	if (id[0] && id_is_used(config, id))
+		problem_add(problems, "%s.id: the VM has a device \"%s\" already", path, id);
+	if (slot && slot_is_used(config, slot))
+		problem_add(problems, "%s.slot: another device is in slot %u", path, slot);
+}
+
 /* The first of disk0, disk1 and so on. */
 static void choose_id(const struct vm_config *config, const char *kind, char *id, size_t size)
 {
@@ -59,7 +68,7 @@ static void choose_id(const struct vm_config *config, const char *kind, char *id
 		return;
 	do {
 		snprintf(chosen, sizeof(chosen), "%s%u", kind, i++);
-	} while (config_id_is_used(config, chosen));
+	} while (id_is_used(config, chosen));
 	snprintf(id, size, "%s", chosen);
 }
 
@@ -72,7 +81,7 @@ static void choose_slot(const struct vm_config *config, uint8_t *slot)
 
 	if (*slot)
 		return;
-	while (config_slot_is_used(config, free_slot))
+	while (slot_is_used(config, free_slot))
 		free_slot++;
 	*slot = free_slot;
 }

@@ -27,12 +27,7 @@ void config_add_disks(json_t *array, struct vm_config *config, struct problems *
 		virtio_blk_config_read(value, path, &disk, problems);
 		if (problems->count > before)
 			continue;
-		if (disk.id[0] && config_id_is_used(config, disk.id))
-			problem_add(problems, "%s.id: the VM has a device \"%s\" already", path,
-				    disk.id);
-		if (disk.slot && config_slot_is_used(config, disk.slot))
-			problem_add(problems, "%s.slot: another device is in slot %u", path,
-				    disk.slot);
+		config_check_place(config, path, disk.id, disk.slot, problems);
 		if (problems->count == before)
 			config->disks[config->disk_count++] = disk;
 	}

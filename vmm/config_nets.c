@@ -35,12 +35,7 @@ void config_add_nets(json_t *array, struct vm_config *config, struct problems *p
 		if (problems->count > before)
 			continue;
 		learn_tap(&net, path, problems);
-		if (net.id[0] && config_id_is_used(config, net.id))
-			problem_add(problems, "%s.id: the VM has a device \"%s\" already", path,
-				    net.id);
-		if (net.slot && config_slot_is_used(config, net.slot))
-			problem_add(problems, "%s.slot: another device is in slot %u", path,
-				    net.slot);
+		config_check_place(config, path, net.id, net.slot, problems);
 		if (problems->count == before)
 			config->nets[config->net_count++] = net;
 	}

@@ -23,8 +23,10 @@ config_add_fn *config_adder(const char *key);
 /* Gives each device its id and slot, after all that were given, so that none of them meets a chosen
  * one. */
 void config_name_devices(struct vm_config *config);
-bool config_id_is_used(const struct vm_config *config, const char *id);
-bool config_slot_is_used(const struct vm_config *config, unsigned int slot);
+/* Whether the id and the slot that were given, not "" and 0, are free. path: of the device in the
+ * document. */
+void config_check_place(const struct vm_config *config, const char *path, const char *id,
+			unsigned int slot, struct problems *problems);
 /* What they need on this host, and what two of them cannot both have. */
 void config_check_disks(const struct vm_config *config, struct problems *problems);
 void config_check_nets(const struct vm_config *config, struct problems *problems);
