@@ -28,14 +28,21 @@ static inline int read_text(const char *text, struct vm_config *config, struct e
 	return r;
 }
 
-static inline void assert_refused(const char *text, const char *message)
+/* It says all of these words, and leaves the configuration as it was. */
+static inline void assert_refused(const char *text, const char *const *words)
 {
+	struct vm_config config, untouched;
 	struct error err = ERROR_INIT;
-	struct vm_config config;
 
+	vm_config_init(&untouched);
 	assert_int_equal(read_text(text, &config, &err), -EINVAL);
-	if (!strstr(err.message, message))
-		fail_msg("\"%s\" is not in \"%s\"", message, err.message);
+	for (; *words; words++) {
+		if (!strstr(err.message, *words))
+			fail_msg("\"%s\" is not in \"%s\"", *words, err.message);
+	}
+	assert_memory_equal(&config, &untouched, sizeof(config));
 }
+
+#define REFUSED(text, ...) assert_refused(text, (const char *const[]){__VA_ARGS__, NULL})
 
 #endif

@@ -1,46 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmm/config: what is read, what is refused and in how many words, and the round trip. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
-#include <cmocka.h>
-
-#include "base/util.h"
-#include "vmm/config.h"
-
-static int read_text(const char *text, struct vm_config *config, struct error *err)
-{
-	json_t *json = json_loads(text, 0, NULL);
-	int r;
-
-	assert_non_null(json);
-	vm_config_init(config);
-	r = vm_config_from_json(json, config, err);
-	json_decref(json);
-	return r;
-}
-
-static void assert_refused(const char *text, const char *const *words)
-{
-	struct vm_config config, untouched;
-	struct error err = ERROR_INIT;
-
-	vm_config_init(&untouched);
-	assert_int_equal(read_text(text, &config, &err), -EINVAL);
-	for (; *words; words++) {
-		if (!strstr(err.message, *words))
-			fail_msg("\"%s\" is not in \"%s\"", *words, err.message);
-	}
-	assert_memory_equal(&config, &untouched, sizeof(config));
-}
-
-#define REFUSED(text, ...) assert_refused(text, (const char *const[]){__VA_ARGS__, NULL})
+#include "tests/unit/config_test.h"
 
 static const char whole[] =
 	"{\"id\": \"web-1.a\", \"kernel\": \"/boot/k\", \"initramfs\": \"/boot/i\","

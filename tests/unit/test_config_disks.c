@@ -49,16 +49,15 @@ static void test_round_trip(void **state _unused_)
 
 static void test_refusals(void **state _unused_)
 {
-	assert_refused("{\"disk\": \"path=/a\"}", "disk: must be an array");
-	assert_refused("{\"disk\": [\"readonly=on\"]}", "disk[0].path: missing");
-	assert_refused("{\"disk\": [\"path=/a\", \"path=/b,size=3\"]}",
-		       "disk[1].size: unknown key");
-	assert_refused("{\"disk\": [\"path=/a,id=x\", \"path=/b,id=x\"]}",
-		       "disk[1].id: the VM has a device \"x\" already");
-	assert_refused("{\"disk\": [\"path=/a,id=rng\"]}", "a device \"rng\" already");
-	assert_refused("{\"disk\": [\"path=/a,slot=5\", \"path=/b,slot=5\"]}",
-		       "disk[1].slot: another device is in slot 5");
-	assert_refused("{\"disk\": [\"path=/a,slot=30\"]}", "disk[0].slot");
+	REFUSED("{\"disk\": \"path=/a\"}", "disk: must be an array");
+	REFUSED("{\"disk\": [\"readonly=on\"]}", "disk[0].path: missing");
+	REFUSED("{\"disk\": [\"path=/a\", \"path=/b,size=3\"]}", "disk[1].size: unknown key");
+	REFUSED("{\"disk\": [\"path=/a,id=x\", \"path=/b,id=x\"]}",
+		"disk[1].id: the VM has a device \"x\" already");
+	REFUSED("{\"disk\": [\"path=/a,id=rng\"]}", "a device \"rng\" already");
+	REFUSED("{\"disk\": [\"path=/a,slot=5\", \"path=/b,slot=5\"]}",
+		"disk[1].slot: another device is in slot 5");
+	REFUSED("{\"disk\": [\"path=/a,slot=30\"]}", "disk[0].slot");
 }
 
 static void test_too_many(void **state _unused_)

@@ -102,7 +102,7 @@ static void test_mistakes(void **state _unused_)
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++)
-		assert_refused(wrong[i].text, wrong[i].message);
+		REFUSED(wrong[i].text, wrong[i].message);
 }
 
 static void test_what_two_cannot_share(void **state _unused_)
