@@ -19,6 +19,22 @@ unsigned int net_ctrl_queue(const struct virtio_net *net, uint64_t features)
 	return features & NET_F_MQ ? 2U * net->config.queues : 2;
 }
 
+bool net_gso_allowed(uint8_t type, bool tso4, bool tso6, bool ecn)
+{
+	if ((type & NET_GSO_ECN) && !ecn)
+		return false;
+	switch (type & ~NET_GSO_ECN) {
+	case NET_GSO_NONE:
+		return true;
+	case NET_GSO_TCPV4:
+		return tso4;
+	case NET_GSO_TCPV6:
+		return tso6;
+	default:
+		return false;
+	}
+}
+
 static uint16_t net_queue_size(void *dev, unsigned int queue _unused_)
 {
 	return ((struct virtio_net *)dev)->config.queue_size;

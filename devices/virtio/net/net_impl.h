@@ -102,6 +102,9 @@ unsigned int net_queue_count(void *dev);
 /* The control queue, for a driver with these features (5.1.2). */
 unsigned int net_ctrl_queue(const struct virtio_net *net, uint64_t features);
 
+/* Whether a header may have that gso_type, given what was negotiated for its direction. */
+bool net_gso_allowed(uint8_t type, bool tso4, bool tso6, bool ecn);
+
 /* net_config_space.c */
 uint64_t net_features(void *dev);
 int net_check_features(void *dev, uint64_t features, struct error *err);

@@ -130,25 +130,13 @@ static void put(const struct net_rx *rx, size_t offset, const uint8_t *bytes, si
 /* 5.1.6.4.1: nothing that the driver has not negotiated. False: it cannot be told in a header. */
 static bool fit_header(const struct virtio_net *net, uint8_t header[NET_H_SIZE])
 {
-	uint8_t type = header[NET_H_GSO_TYPE];
-
 	if (!(net->offloads & NET_F_GUEST_CSUM)) {
 		header[NET_H_FLAGS] &= (uint8_t)~NET_H_DATA_VALID;
 		if (header[NET_H_FLAGS] & NET_H_NEEDS_CSUM)
 			return false;
 	}
-	if ((type & NET_GSO_ECN) && !(net->offloads & NET_F_GUEST_ECN))
-		return false;
-	switch (type & ~NET_GSO_ECN) {
-	case NET_GSO_NONE:
-		return true;
-	case NET_GSO_TCPV4:
-		return net->offloads & NET_F_GUEST_TSO4;
-	case NET_GSO_TCPV6:
-		return net->offloads & NET_F_GUEST_TSO6;
-	default:
-		return false;
-	}
+	return net_gso_allowed(header[NET_H_GSO_TYPE], net->offloads & NET_F_GUEST_TSO4,
+			       net->offloads & NET_F_GUEST_TSO6, net->offloads & NET_F_GUEST_ECN);
 }
 
 /* The frame is in the held buffers, as far as it was placed: the rest, the header, and done. */

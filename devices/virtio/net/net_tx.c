@@ -8,22 +8,10 @@
 /* False: it asks for what was not negotiated. */
 static bool fit_header(const struct virtio_net *net, uint8_t header[NET_H_SIZE])
 {
-	uint8_t type = header[NET_H_GSO_TYPE];
-
 	/* 5.1.6.2.2: other flags are ignored. */
 	header[NET_H_FLAGS] &= net->features & NET_F_CSUM ? NET_H_NEEDS_CSUM : 0;
-	if ((type & NET_GSO_ECN) && !(net->features & NET_F_HOST_ECN))
-		return false;
-	switch (type & ~NET_GSO_ECN) {
-	case NET_GSO_NONE:
-		return true;
-	case NET_GSO_TCPV4:
-		return net->features & NET_F_HOST_TSO4;
-	case NET_GSO_TCPV6:
-		return net->features & NET_F_HOST_TSO6;
-	default:
-		return false;
-	}
+	return net_gso_allowed(header[NET_H_GSO_TYPE], net->features & NET_F_HOST_TSO4,
+			       net->features & NET_F_HOST_TSO6, net->features & NET_F_HOST_ECN);
 }
 
 /* The header, which was read once, and the frame where it is. Returns how many pieces. */
