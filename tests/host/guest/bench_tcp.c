@@ -2,39 +2,22 @@
 /* The guest's side of a TCP measurement; the host's is programs/tcp-end.c. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "guest.h"
 
-#define INTERFACE "eth0"
-#define PIECE	  (256U << 10)
-
-static bool set_address(int fd, const char *text)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	struct ifreq request = {.ifr_name = INTERFACE};
-
-	if (inet_pton(AF_INET, text, &address.sin_addr) != 1)
-		return false;
-	memcpy(&request.ifr_addr, &address, sizeof(address));
-	if (ioctl(fd, SIOCSIFADDR, &request) < 0)
-		return false;
-	request.ifr_flags = IFF_UP | IFF_RUNNING;
-	return ioctl(fd, SIOCSIFFLAGS, &request) == 0;
-}
+#define PIECE (256U << 10)
 
 static int connect_to(const char *own, const char *peer, uint16_t port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd >= 0 && set_address(fd, own) && inet_pton(AF_INET, peer, &address.sin_addr) == 1 &&
+	if (fd >= 0 && net_configure(own) && inet_pton(AF_INET, peer, &address.sin_addr) == 1 &&
 	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;
 	if (fd >= 0)

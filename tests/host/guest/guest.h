@@ -170,6 +170,8 @@ void disks_say_sizes(void);
 /* Says what they have done; check: first compares every block with what was acknowledged. */
 void disks_say(bool check);
 
+/* Gives eth0 an address, of a network of 24 bits, and switches it on. */
+bool net_configure(const char *address);
 /* Gives eth0 its address and connects to the peer, if the parameter asks for it; sends and receives
  * from then on. */
 void net_start(const struct params *params);

@@ -50,8 +50,7 @@ static void put_address(struct ifreq *ifr, const char *text)
 	memcpy(&ifr->ifr_addr, &address, sizeof(address));
 }
 
-/* The peer is on the same network: an address, a mask, and up. */
-static bool configure(const char *address)
+bool net_configure(const char *address)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq ifr = {0};
@@ -147,7 +146,7 @@ void net_start(const struct params *params)
 	if (!params->net[0])
 		return;
 	if (sscanf(params->net, "%23[0-9.],%23[0-9.],%u", own, peer, &port) != 3 ||
-	    !configure(own)) {
+	    !net_configure(own)) {
 		say("fault kind=net-configure errno=%d", errno);
 		return;
 	}
