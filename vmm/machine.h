@@ -99,8 +99,9 @@ int machine_resumed(struct machine *machine, struct error *err);
  * changed.
  */
 int machine_plug(struct machine *machine, const struct vm_config *config, struct error *err);
-/* Asks the guest to give a device ("rng", "hvc", "balloon", "vsock", the id of a disk) back. When
- * it has done so, which may be never, machine_config() is without it. -ENOENT: there is none. */
+/* Asks the guest to give a device ("rng", "hvc", "balloon", "vsock", the id of a disk or a network
+ * card) back. When it has done so, which may be never, machine_config() is without it. -ENOENT:
+ * there is none. */
 int machine_request_unplug(struct machine *machine, const char *device, struct error *err);
 
 /* As virtio_blk_resize(); may wait for the disk's thread. -ENOENT: no disk has that id. */
