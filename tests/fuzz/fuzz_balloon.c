@@ -141,12 +141,7 @@ static void load_changed(struct fuzz_input *in)
 	saved = device_save(virtio_pci_state_ops(t.v), t.v);
 	virtio_pci_free(t.v);
 	balloon_test_device(&t);
-	must_load(virtio_pci_state_ops(t.v), t.v, &saved);
-	fuzz_load_nested(virtio_pci_state_ops(t.v), t.v, in);
-	must_load(virtio_pci_state_ops(t.v), t.v, &saved);
-	t.d.pci = virtio_pci_function(t.v);
-	saved_free(&saved);
-	virtio_pci_resumed(t.v);
+	fuzz_load_changed(&t.d, t.v, &saved, in);
 }
 
 static void reset_queue(struct fuzz_input *in)

@@ -3,6 +3,7 @@
 #ifndef HOLDFAST_TESTS_FUZZ_FUZZ_VIRTIO_H
 #define HOLDFAST_TESTS_FUZZ_FUZZ_VIRTIO_H
 
+#include "devices/virtio/virtio.h"
 #include "tests/fuzz/fuzz_device.h"
 #include "tests/unit/virtio_driver.h"
 
@@ -58,6 +59,21 @@ static inline void fuzz_write_common(struct fuzz_input *in, struct virtio_driver
 
 	driver_set_common(d, SPEC_C_QUEUE_SELECT, fuzz_u8(in) % queues, 2);
 	driver_set_common(d, offsets[which], fuzz_u8(in), which < 3 ? 4 : 2);
+}
+
+/* Into a device that was made anew: what was saved, that with changes of the input, and what was
+ * saved again, with which it goes on. saved: taken. */
+static inline void fuzz_load_changed(struct virtio_driver *d, struct virtio_pci *v,
+				     struct saved *saved, struct fuzz_input *in)
+{
+	const struct state_ops *ops = virtio_pci_state_ops(v);
+
+	must_load(ops, v, saved);
+	fuzz_load_nested(ops, v, in);
+	must_load(ops, v, saved);
+	saved_free(saved);
+	d->pci = virtio_pci_function(v);
+	virtio_pci_resumed(v);
 }
 
 #endif

@@ -137,11 +137,7 @@ static void load_changed(struct fuzz_input *in)
 		return;
 	saved = device_save(virtio_pci_state_ops(t.v), t.v);
 	new_process();
-	must_load(virtio_pci_state_ops(t.v), t.v, &saved);
-	fuzz_load_nested(virtio_pci_state_ops(t.v), t.v, in);
-	must_load(virtio_pci_state_ops(t.v), t.v, &saved);
-	saved_free(&saved);
-	virtio_pci_resumed(t.v);
+	fuzz_load_changed(&t.d, t.v, &saved, in);
 }
 
 static void reset_device(void)
