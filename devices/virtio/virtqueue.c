@@ -69,6 +69,7 @@ static void start(struct virtqueue *vq, const struct virtqueue_config *config, v
 	vq->enabled = true;
 	vq->broken = false;
 	vq->in_flight = vq->slots_in_flight = 0;
+	memset(vq->ids, 0, sizeof(vq->ids));
 	vq->ops->start(vq, areas[0], areas[1], areas[2]);
 }
 
@@ -125,6 +126,11 @@ int virtqueue_pop(struct virtqueue *vq, struct virtqueue_chain *chain, struct er
 	r = vq->ops->pop(vq, chain, err);
 	if (r <= 0)
 		return r;
+	/* The driver tells buffers apart by their ids only, and so do we after an update. */
+	if (vq_id_in_flight(vq, chain->id))
+		return vq_fail(vq, err, "buffer %u made available while it is in flight",
+			       chain->id);
+	vq_set_id_in_flight(vq, chain->id, true);
 	chain->in = chain->iov + chain->out_count;
 	vq->in_flight++;
 	vq->slots_in_flight += chain->slots;
@@ -137,6 +143,7 @@ void virtqueue_unpop(struct virtqueue *vq, const struct virtqueue_chain *chain)
 		return;
 	vq->in_flight--;
 	vq->slots_in_flight -= chain->slots;
+	vq_set_id_in_flight(vq, chain->id, false);
 	vq->ops->unpop(vq, chain);
 }
 
@@ -146,6 +153,7 @@ void virtqueue_push(struct virtqueue *vq, const struct virtqueue_chain *chain, u
 		return;
 	vq->in_flight--;
 	vq->slots_in_flight -= chain->slots;
+	vq_set_id_in_flight(vq, chain->id, false);
 	if (!dma_on(vq))
 		vq->broken = true;
 	if (!vq->broken)
@@ -192,6 +200,7 @@ void virtqueue_set_position(struct virtqueue *vq, uint32_t position)
 	/* Split: nothing is in flight, so all that was popped is used. */
 	vq->ops->set(vq, available, vq->config.packed ? used : available);
 	vq->in_flight = vq->slots_in_flight = 0;
+	memset(vq->ids, 0, sizeof(vq->ids));
 }
 
 void virtqueue_save(const struct virtqueue *vq, struct state_writer *w)

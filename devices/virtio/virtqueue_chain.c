@@ -214,4 +214,6 @@ void virtqueue_chain_load(struct virtqueue *vq, struct virtqueue_chain *chain,
 			      "segment %u: not guest RAM", i);
 	}
 	chain->in = chain->iov + chain->out_count;
+	if (vq->enabled && !r->code)
+		vq_set_id_in_flight(vq, chain->id, true);
 }

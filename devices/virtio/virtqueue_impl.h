@@ -76,6 +76,7 @@ struct virtqueue {
 	bool enabled, broken;
 	unsigned int in_flight, slots_in_flight;
 	unsigned int loaded_in_flight;
+	uint64_t ids[1024]; /* one bit for each id: whether a buffer with it is in flight */
 	union {
 		struct vq_split split;
 		struct vq_packed packed;
@@ -91,6 +92,21 @@ static inline void chain_clear(struct virtqueue_chain *chain)
 	chain->out_bytes = chain->in_bytes = 0;
 	chain->slots = 1;
 	chain->out = chain->in = chain->iov;
+}
+
+static inline bool vq_id_in_flight(const struct virtqueue *vq, uint16_t id)
+{
+	return vq->ids[id / 64] >> (id % 64) & 1;
+}
+
+static inline void vq_set_id_in_flight(struct virtqueue *vq, uint16_t id, bool in_flight)
+{
+	uint64_t bit = (uint64_t)1 << (id % 64);
+
+	if (in_flight)
+		vq->ids[id / 64] |= bit;
+	else
+		vq->ids[id / 64] &= ~bit;
 }
 
 /* Adds what one descriptor points to; order, addresses, total length and room are checked. */

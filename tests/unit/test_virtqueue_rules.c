@@ -146,7 +146,46 @@ static void test_bad_split(void **state _unused_)
 	unmake(&t);
 }
 
-/* The same head again and again, while nothing is returned: bounded by the ring's size. */
+/* A buffer that is made available once more before it came back: two would have one id. */
+static void test_same_buffer_twice(void **state _unused_)
+{
+	static struct ring_test t;
+	struct driver_seg seg;
+	uint16_t id;
+
+	make(&t, 0);
+	id = add_numbered(&t, 0, false);
+	pop_numbered(&t, 0);
+	put16(&t, t.q.driver + 4 + 2, id);
+	put16(&t, t.q.driver + 2, 2);
+	expect_broken(&t, "while it is in flight");
+	unmake(&t);
+
+	make(&t, 2);
+	seg = seg_at(&t, 0, 8, false);
+	id = driver_add(&t.q, &seg, 1, false);
+	driver_add(&t.q, &seg, 1, false);
+	put16(&t, t.q.desc + 16 + 12, id);
+	expect_broken(&t, "while it is in flight");
+	unmake(&t);
+
+	/* One that came back, or was put back, may come again. */
+	for (unsigned int kind = 0; kind < ARRAY_SIZE(kinds); kind++) {
+		make(&t, kind);
+		for (unsigned int i = 0; i < 3 * SIZE; i++) {
+			id = add_numbered(&t, i, false);
+			pop_numbered(&t, i);
+			virtqueue_unpop(t.vq, t.chain);
+			pop_numbered(&t, i);
+			virtqueue_push(t.vq, t.chain, 5);
+			virtqueue_publish(t.vq);
+			expect_used(&t, id, 5);
+		}
+		unmake(&t);
+	}
+}
+
+/* Buffers without end, while nothing is returned: bounded by the ring's size. */
 static void test_endless_driver(void **state _unused_)
 {
 	static struct ring_test t;
@@ -154,7 +193,10 @@ static void test_endless_driver(void **state _unused_)
 	make(&t, 0);
 	add_numbered(&t, 0, false);
 	for (unsigned int i = 0; i < SIZE; i++) {
-		put16(&t, t.q.driver + 4 + 2 * (i % SIZE), 0);
+		memcpy(fake_ram(&t.machine, t.q.desc + 16ULL * i), fake_ram(&t.machine, t.q.desc),
+		       8);
+		put16(&t, t.q.desc + 16ULL * i + 12, 0);
+		put16(&t, t.q.driver + 4 + 2 * i, (uint16_t)i);
 		put16(&t, t.q.driver + 2, (uint16_t)(i + 1));
 		assert_int_equal(virtqueue_pop(t.vq, t.chain, NULL), 1);
 	}
@@ -254,9 +296,10 @@ static void test_dma_off(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad_segments), cmocka_unit_test(test_bad_indirect),
-		cmocka_unit_test(test_bad_split),    cmocka_unit_test(test_endless_driver),
-		cmocka_unit_test(test_bad_configs),  cmocka_unit_test(test_dma_off),
+		cmocka_unit_test(test_bad_segments),   cmocka_unit_test(test_bad_indirect),
+		cmocka_unit_test(test_bad_split),      cmocka_unit_test(test_same_buffer_twice),
+		cmocka_unit_test(test_endless_driver), cmocka_unit_test(test_bad_configs),
+		cmocka_unit_test(test_dma_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
