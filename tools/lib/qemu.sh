@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 # QEMU for the emulated host. Sourced, never run.
 
-# QEMU 7 panics nested guests that have more than one vCPU, and 10.0.2 often corrupts the emulated host on a busy machine
-# (docs/decisions/0004-the-emulated-host.md). So Debian's newest is used on every release of Debian, with all libraries
-# that it needs; a QEMU that the machine may have for other uses stays what it is.
+# QEMU 7 panics nested guests that have more than one vCPU. So Debian's newest is used on every release of Debian, with all
+# libraries that it needs, and with one data race taken out (qemu_mend.py); a QEMU that the machine may have for other uses
+# stays what it is.
 QEMU_SUITE=trixie-backports
 QEMU_BASE=trixie
 QEMU_MAJOR=11
@@ -20,7 +20,7 @@ qemu_major() {
 qemu_path() {
     if [ -n "${HOLDFAST_QEMU:-}" ]; then
         [ "$(qemu_major "$HOLDFAST_QEMU")" -lt 10 ] || printf '%s' "$HOLDFAST_QEMU"
-    elif [ -f "$HF_CACHE/qemu/version" ]; then
+    elif [ -f "$HF_CACHE/qemu/mended" ]; then
         printf '%s/qemu/run' "$HF_CACHE"
     fi
 }
@@ -32,8 +32,17 @@ qemu_get() {
 }
 
 qemu_get_locked() {
-    local version tmp deb
     [ -z "$(qemu_path)" ] || return 0
+    [ -f "$HF_CACHE/qemu/version" ] || qemu_unpack
+    # A file of its own in the cache, so a QEMU that another version of tools/setup unpacked is mended, too.
+    python3 "$HF_ROOT/tools/lib/qemu_mend.py" "$HF_CACHE/qemu/root/usr/bin/qemu-system-x86_64" >"$HF_CACHE/qemu/mending" ||
+        die "QEMU in $HF_CACHE/qemu cannot be mended: remove that folder and run this again"
+    mv "$HF_CACHE/qemu/mending" "$HF_CACHE/qemu/mended"
+    step "$(cat "$HF_CACHE/qemu/mended") (docs/decisions/0004-the-emulated-host.md)"
+}
+
+qemu_unpack() {
+    local version tmp deb
     debian_conf "$QEMU_SUITE"
     version=$(debian_newest "$QEMU_SUITE" qemu-system-x86 "1:$QEMU_MAJOR.")
     [ -n "$version" ] || die "Debian's $QEMU_SUITE has no QEMU $QEMU_MAJOR (any more): name one in HOLDFAST_QEMU"
