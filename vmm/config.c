@@ -146,6 +146,7 @@ void config_check(const struct vm_config *config, const json_t *given, struct pr
 	check_socket_path(p, "api-socket", config->api_socket);
 	check_socket_path(p, "agent", config->agent);
 	config_check_devices(config, p);
+	config_check_vhost(config, 0, p);
 }
 
 int vm_config_validate(const struct vm_config *config, struct error *err)

@@ -79,6 +79,14 @@ void vm_config_init(struct vm_config *config);
  */
 int vm_config_from_json(json_t *json, struct vm_config *config, struct error *err);
 
+/*
+ * What was left to the host and changes what a guest sees, before devices are made: by what this
+ * host has, or, in a configuration that comes out of a state, as it was before there was a choice.
+ * Either way it stays so for the life of the VM.
+ */
+void vm_config_decide(struct vm_config *config);
+void vm_config_keep(struct vm_config *config);
+
 /* The whole configuration; vm_config_from_json() of it gives an equal one. New reference. */
 json_t *vm_config_to_json(const struct vm_config *config);
 

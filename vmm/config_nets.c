@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "devices/virtio/net/net.h"
 #include "devices/virtio/net/tap.h"
 #include "vmm/config_priv.h"
 
@@ -38,6 +39,32 @@ void config_add_nets(json_t *array, struct vm_config *config, struct problems *p
 		config_check_place(config, path, net.id, net.slot, problems);
 		if (problems->count == before)
 			config->nets[config->net_count++] = net;
+	}
+}
+
+void config_check_vhost(const struct vm_config *config, unsigned int first, struct problems *p)
+{
+	for (unsigned int i = first; i < config->net_count; i++) {
+		const struct virtio_net_config *net = &config->nets[i];
+		struct error err = ERROR_INIT;
+
+		if (net->vhost == NET_VHOST_ON &&
+		    virtio_net_check_vhost(VIRTIO_NET_HOST_DEVICE, &err) < 0)
+			problem_add(p, "net %s: %s", net->id, error_message(&err));
+	}
+}
+
+void vm_config_decide(struct vm_config *config)
+{
+	for (unsigned int i = 0; i < config->net_count; i++)
+		virtio_net_decide_vhost(&config->nets[i], VIRTIO_NET_HOST_DEVICE);
+}
+
+void vm_config_keep(struct vm_config *config)
+{
+	for (unsigned int i = 0; i < config->net_count; i++) {
+		if (config->nets[i].vhost == NET_VHOST_AUTO)
+			config->nets[i].vhost = NET_VHOST_OFF;
 	}
 }
 

@@ -30,6 +30,9 @@ void config_check_place(const struct vm_config *config, const char *path, const 
 /* What they need on this host, and what two of them cannot both have. */
 void config_check_disks(const struct vm_config *config, struct problems *problems);
 void config_check_nets(const struct vm_config *config, struct problems *problems);
+/* Cards from that index on, which were asked for with vhost: those of before may do without. */
+void config_check_vhost(const struct vm_config *config, unsigned int first,
+			struct problems *problems);
 /* New reference; NULL: out of memory. */
 json_t *config_disks_to_json(const struct vm_config *config);
 json_t *config_nets_to_json(const struct vm_config *config);

@@ -71,6 +71,7 @@ int vm_boot(struct vm *vm, struct error *err)
 	struct guest_ram *ram;
 	int r;
 
+	vm_config_decide(&p->config);
 	r = guest_ram_create(p->config.memory, &ram, err);
 	if (r == 0)
 		r = machine_build(&p->config, p->loop, ram, on_machine_event, vm, &p->machine, err);

@@ -54,6 +54,7 @@ static void read_values(json_t *devices, struct vm_config *config, struct proble
 static int read_devices(json_t *devices, struct vm_config *config, struct error *err)
 {
 	struct problems problems = {0};
+	unsigned int nets = config->net_count;
 	const char *key;
 	json_t *value;
 
@@ -73,8 +74,10 @@ static int read_devices(json_t *devices, struct vm_config *config, struct error 
 				problem_add(&problems, "%s: off cannot be plugged in", key);
 		}
 	}
-	if (problems.count == 0)
+	if (problems.count == 0) {
 		config_check_devices(config, &problems);
+		config_check_vhost(config, nets, &problems);
+	}
 	return problems_result(&problems, err);
 }
 
@@ -87,6 +90,8 @@ int vm_add_devices(struct vm *vm, json_t *devices, struct error *err)
 		return r;
 	config = *machine_config(vm->parts.machine);
 	r = read_devices(devices, &config, err);
+	if (r == 0)
+		vm_config_decide(&config);
 	if (r == 0)
 		r = machine_plug(vm->parts.machine, &config, err);
 	if (r < 0)

@@ -24,10 +24,10 @@ static int open_failed(const struct vhost_params *params, int code, struct error
 	case -ENOENT:
 	case -ENODEV:
 	case -ENXIO:
-		return error_set(err, code,
-				 "%s: %s is not there: load the kernel's module (modprobe %s), or "
-				 "start the VM without --%s",
-				 params->name, params->path, params->module, params->name);
+		return error_set(
+			err, code,
+			"%s: %s is not there: load the kernel's module (modprobe %s), or %s",
+			params->name, params->path, params->module, params->instead);
 	case -EACCES:
 	case -EPERM:
 		return error_set(err, code,

@@ -39,9 +39,10 @@ struct vhost_ram {
 };
 
 struct vhost_params {
-	const char *name;   /* "vsock": begins messages */
-	const char *path;   /* "/dev/vhost-vsock" */
-	const char *module; /* "vhost_vsock": the way out where there is no such file */
+	const char *name;    /* "vsock": begins messages */
+	const char *path;    /* "/dev/vhost-vsock" */
+	const char *module;  /* "vhost_vsock": the way out where there is no such file */
+	const char *instead; /* the other one: "start the VM without --vsock" */
 	/* The kernel cannot go on with a ring: the driver broke the rules, or memory is out. On the
 	 * loop; the device may stop there and then. */
 	void (*on_error)(void *opaque, unsigned int ring);

@@ -83,14 +83,17 @@ struct net_test {
 	struct virtio_net *net;
 	struct virtio_pci *v;
 	struct virtio_driver d;
-	uint64_t data;		 /* guest address */
-	int host[NET_PAIRS_MAX]; /* the host's end of each pair; FD_NONE with a real tap */
+	const char *vhost_device; /* where config asks for vhost */
+	uint64_t data;		  /* guest address */
+	int host[NET_PAIRS_MAX];  /* the host's end of each pair; FD_NONE with a real tap */
 	uint64_t features;
 	uint8_t frame[NET_TEST_MAX]; /* that came to the host, with its header */
 };
 
 static inline void net_test_device(struct net_test *t)
 {
+	const struct vhost_ram ram = {.count = 1,
+				      .regions = {{FAKE_RAM_BASE, FAKE_RAM_SIZE, t->machine.ram}}};
 	struct error err = ERROR_INIT;
 	struct net_tap tap;
 
@@ -107,8 +110,12 @@ static inline void net_test_device(struct net_test *t)
 		close_fdp(&t->host[tap.count]);
 		t->host[tap.count] = ends[1];
 	}
-	if (net_new_with_tap(&t->config, "vm", &tap, &t->net, &err) < 0 ||
-	    virtio_pci_new(&virtio_net_ops, t->net, t->loop, &t->machine.attach, &t->v, &err) < 0)
+	if (net_new_with_tap(&t->config, "vm", &tap, &t->net, &err) < 0)
+		fprintf(stderr, "%s\n", error_message(&err));
+	must(!err.code);
+	if (t->config.vhost == NET_VHOST_ON)
+		virtio_net_use_vhost(t->net, t->vhost_device, &ram);
+	if (virtio_pci_new(&virtio_net_ops, t->net, t->loop, &t->machine.attach, &t->v, &err) < 0)
 		fprintf(stderr, "%s\n", error_message(&err));
 	must(!err.code);
 }
@@ -127,6 +134,7 @@ static inline void net_test_init(struct net_test *t)
 	virtio_net_config_init(&t->config);
 	snprintf(t->config.id, sizeof(t->config.id), "net0");
 	snprintf(t->config.tap, sizeof(t->config.tap), "tap0");
+	t->vhost_device = "/dev/null";
 	for (unsigned int i = 0; i < NET_PAIRS_MAX; i++)
 		t->host[i] = FD_NONE;
 	fake_machine_init(&t->machine);

@@ -36,6 +36,7 @@ static struct vhost_params params(const char *path)
 	return (struct vhost_params){.name = "echo",
 				     .path = path,
 				     .module = "vhost_echo",
+				     .instead = "start the VM without --echo",
 				     .on_error = on_error,
 				     .opaque = &t};
 }

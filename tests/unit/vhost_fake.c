@@ -9,6 +9,7 @@
 #include <linux/vhost.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/unit/state_copy.h"
@@ -24,6 +25,42 @@
 
 struct vhost_fake vhost_fake;
 uint8_t vhost_fake_sent[64];
+/* Those that are not shown, the one whose owner came last first. */
+static struct vhost_fake others[VHOST_FAKE_DEVICES - 1];
+
+/* What is set for all devices stays. */
+static void swap(struct vhost_fake *other)
+{
+	struct vhost_fake shown = vhost_fake;
+
+	vhost_fake = *other;
+	vhost_fake.features = shown.features;
+	vhost_fake.backend_features = shown.backend_features;
+	vhost_fake.starts = shown.starts;
+	vhost_fake.stops = shown.stops;
+	vhost_fake.count = shown.count;
+	vhost_fake.refuse = shown.refuse;
+	vhost_fake.refuse_errno = shown.refuse_errno;
+	vhost_fake.refuse_after = shown.refuse_after;
+	*other = shown;
+}
+
+void vhost_fake_show(unsigned int number)
+{
+	for (unsigned int i = 0; vhost_fake.number != number; i++) {
+		must(i < VHOST_FAKE_DEVICES - 1);
+		if (others[i].fd >= 0 && others[i].number == number)
+			swap(&others[i]);
+	}
+}
+
+static void show_fd(int fd)
+{
+	for (unsigned int i = 0; i < VHOST_FAKE_DEVICES - 1 && vhost_fake.fd != fd; i++) {
+		if (others[i].fd == fd)
+			swap(&others[i]);
+	}
+}
 
 static void forget(void)
 {
@@ -35,12 +72,35 @@ static void forget(void)
 	f->running = false;
 	memset(f->rings, 0, sizeof(f->rings));
 	for (unsigned int i = 0; i < VHOST_FAKE_RINGS; i++)
-		f->rings[i].kick = f->rings[i].call = f->rings[i].err = -1;
+		f->rings[i].kick = f->rings[i].call = f->rings[i].err = f->rings[i].backend = -1;
+}
+
+/* A device more, in the place of one with that descriptor, which was closed then. */
+static void begin(int fd)
+{
+	unsigned int free_place = VHOST_FAKE_DEVICES, count = vhost_fake.count;
+
+	show_fd(fd);
+	for (unsigned int i = 0; i < VHOST_FAKE_DEVICES - 1; i++) {
+		if (others[i].fd < 0 || fcntl(others[i].fd, F_GETFD) < 0)
+			free_place = i;
+	}
+	if (vhost_fake.fd >= 0 && vhost_fake.fd != fd && fcntl(vhost_fake.fd, F_GETFD) >= 0) {
+		must(free_place < VHOST_FAKE_DEVICES);
+		swap(&others[free_place]);
+	}
+	forget();
+	vhost_fake.fd = fd;
+	vhost_fake.number = count;
+	vhost_fake.count = count + 1;
 }
 
 void vhost_fake_init(void)
 {
 	memset(&vhost_fake, 0, sizeof(vhost_fake));
+	memset(others, 0, sizeof(others));
+	for (unsigned int i = 0; i < VHOST_FAKE_DEVICES - 1; i++)
+		others[i].fd = -1;
 	memset(vhost_fake_sent, 0, sizeof(vhost_fake_sent));
 	vhost_fake.features = OFFERED;
 	vhost_fake.backend_features = 1U << VHOST_BACKEND_F_IOTLB_MSG_V2;
@@ -115,7 +175,7 @@ static int ring_state(unsigned long request, struct vhost_vring_state *state)
 		state->num = r->base;
 		return 0;
 	}
-	if (vhost_fake.running)
+	if (vhost_fake.running || r->backend >= 0)
 		return EBUSY;
 	if (request == VHOST_SET_VRING_NUM) {
 		if (state->num == 0 || state->num > UINT16_MAX || state->num & (state->num - 1))
@@ -155,6 +215,21 @@ static int set_running(int on)
 	return 0;
 }
 
+/* VHOST_NET_SET_BACKEND: the ring runs while it has one. */
+static int set_backend(const struct vhost_vring_file *file)
+{
+	struct vhost_fake_ring *r = &vhost_fake.rings[file->index];
+
+	if (file->fd != VHOST_FILE_UNBIND && fcntl(file->fd, F_GETFD) < 0)
+		return EBADF;
+	if (file->fd != VHOST_FILE_UNBIND && !accessible(r))
+		return EFAULT;
+	vhost_fake.starts += file->fd >= 0 && r->backend < 0;
+	vhost_fake.stops += file->fd < 0 && r->backend >= 0;
+	r->backend = file->fd;
+	return 0;
+}
+
 static int set_features(uint64_t features, uint64_t offered, uint64_t *acked)
 {
 	if (features & ~offered)
@@ -173,8 +248,8 @@ static int set_cid(uint64_t cid)
 
 static unsigned int ring_of(unsigned long request, const void *arg)
 {
-	return request == VHOST_SET_VRING_ADDR || _IOC_NR(request) >> 4 == 1 ||
-			       _IOC_NR(request) >> 4 == 2
+	return request == VHOST_SET_VRING_ADDR || request == VHOST_NET_SET_BACKEND ||
+			       _IOC_NR(request) >> 4 == 1 || _IOC_NR(request) >> 4 == 2
 		       ? *(const unsigned int *)arg
 		       : 0;
 }
@@ -183,7 +258,9 @@ static unsigned int ring_of(unsigned long request, const void *arg)
 static int handle(int fd, unsigned long request, void *arg)
 {
 	/* The owner can always stop it. */
-	bool stop = request == VHOST_VSOCK_SET_RUNNING && *(int *)arg == 0;
+	bool stop = (request == VHOST_VSOCK_SET_RUNNING && *(int *)arg == 0) ||
+		    (request == VHOST_NET_SET_BACKEND &&
+		     ((struct vhost_vring_file *)arg)->fd == VHOST_FILE_UNBIND);
 
 	if (request == vhost_fake.refuse && !stop) {
 		if (vhost_fake.refuse_after == 0)
@@ -191,10 +268,10 @@ static int handle(int fd, unsigned long request, void *arg)
 		vhost_fake.refuse_after--;
 	}
 	if (request == VHOST_SET_OWNER) {
-		forget();
-		vhost_fake.fd = fd;
+		begin(fd);
 		return 0;
 	}
+	show_fd(fd);
 	if (fd != vhost_fake.fd)
 		return EPERM;
 	switch (request) {
@@ -202,7 +279,8 @@ static int handle(int fd, unsigned long request, void *arg)
 		*(uint64_t *)arg = vhost_fake.features;
 		return 0;
 	case VHOST_SET_FEATURES:
-		must(!vhost_fake.running);
+		must(!vhost_fake.running && vhost_fake.rings[0].backend < 0 &&
+		     vhost_fake.rings[1].backend < 0);
 		return set_features(*(uint64_t *)arg, vhost_fake.features, &vhost_fake.acked);
 	case VHOST_GET_BACKEND_FEATURES:
 		*(uint64_t *)arg = vhost_fake.backend_features;
@@ -232,6 +310,8 @@ static int handle(int fd, unsigned long request, void *arg)
 	case VHOST_SET_VRING_CALL:
 	case VHOST_SET_VRING_ERR:
 		return ring_file(request, arg);
+	case VHOST_NET_SET_BACKEND:
+		return set_backend(arg);
 	default:
 		return ENOTTY;
 	}
@@ -277,8 +357,25 @@ bool vhost_fake_kicked(unsigned int ring)
 	       read(pfd.fd, &value, sizeof(value)) == sizeof(value);
 }
 
+/* One frame between a buffer and a tap, header included; -1: the tap has none. */
+static int move_frame(const struct vhost_fake_ring *r, bool transmit, uint8_t *bytes, uint32_t len)
+{
+	const uint16_t one = htole16(1);
+	ssize_t n;
+
+	if (transmit) {
+		must(send(r->backend, bytes, len, MSG_DONTWAIT) == (ssize_t)len);
+		return 0;
+	}
+	n = recv(r->backend, bytes, len, MSG_DONTWAIT);
+	/* num_buffers, which the tap does not know. */
+	if (n >= 12)
+		memcpy(bytes + 10, &one, sizeof(one));
+	return n >= 12 ? (int)n : -1;
+}
+
 /* The chain's first descriptor is looked at, and only direct ones: enough to see whose buffer it
- * is. Returns bytes written, or -1: the driver broke the rules. */
+ * is. Returns bytes written, or -1: the driver broke the rules, -2: there is nothing for it. */
 static int serve_one(const struct vhost_fake_ring *r, bool transmit, uint16_t head, uint8_t fill)
 {
 	const uint8_t *desc = (const uint8_t *)(uintptr_t)(r->desc + 16ULL * head);
@@ -297,6 +394,11 @@ static int serve_one(const struct vhost_fake_ring *r, bool transmit, uint16_t he
 	if (!bytes || (le16toh(flags) & DESC_INDIRECT) ||
 	    transmit == !!(le16toh(flags) & DESC_WRITE))
 		return -1;
+	if (r->backend >= 0) {
+		int n = move_frame(r, transmit, bytes, len);
+
+		return n < 0 ? -2 : n;
+	}
 	if (transmit) {
 		memcpy(vhost_fake_sent, bytes, MIN_OF(len, sizeof(vhost_fake_sent)));
 		return 0;
@@ -320,7 +422,8 @@ unsigned int vhost_fake_serve(unsigned int ring, uint8_t fill)
 	struct vhost_fake_ring *r = &vhost_fake.rings[ring];
 	unsigned int served = 0;
 
-	while (vhost_fake.running && (uint16_t)r->base != get16(r->avail + 2)) {
+	while ((vhost_fake.running || r->backend >= 0) &&
+	       (uint16_t)r->base != get16(r->avail + 2)) {
 		uint16_t head = get16(r->avail + 4 + 2ULL * (r->base % r->num));
 		int written;
 
@@ -329,10 +432,10 @@ unsigned int vhost_fake_serve(unsigned int ring, uint8_t fill)
 			break;
 		}
 		written = serve_one(r, ring == 1, head, fill);
-		if (written < 0) {
+		if (written == -1)
 			vhost_fake_fail(ring);
+		if (written < 0)
 			break;
-		}
 		r->base = (uint16_t)(r->base + 1);
 		put_used(r, head, (uint32_t)written);
 		served++;

@@ -11,6 +11,7 @@
 #define HOLDFAST_VMM_KINDS_KINDS_H
 
 #include "base/json.h"
+#include "devices/vhost/vhost.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/machine_devices.h"
 
@@ -42,5 +43,8 @@ extern const struct machine_kind machine_kind_hvc;
 
 /* All of them, ended by NULL, in the order in which devices are made. */
 extern const struct machine_kind *const machine_kinds[];
+
+/* Guest RAM as a device on vhost tells it to the kernel. */
+void machine_kind_vhost_ram(struct guest_ram *ram, struct vhost_ram *ret);
 
 #endif

@@ -21,12 +21,17 @@ static int make(const struct machine_devices_params *params, unsigned int index,
 		struct error *err)
 {
 	const struct virtio_net_config *config = &params->config->nets[index];
+	struct vhost_ram ram;
 	struct virtio_net *net;
 	int r = virtio_net_new(config, params->config->id, &net, err);
 
 	if (r < 0) {
 		error_prefix(err, "net %s: ", config->id);
 		return r;
+	}
+	if (config->vhost == NET_VHOST_ON) {
+		machine_kind_vhost_ram(params->ram, &ram);
+		virtio_net_use_vhost(net, VIRTIO_NET_HOST_DEVICE, &ram);
 	}
 	*ret = net;
 	return 0;
@@ -47,8 +52,11 @@ static json_t *counters(const void *dev)
 	virtio_net_mac(net, bytes);
 	net_mac_format(bytes, mac);
 	virtio_net_get_counters(net, &c);
-	return json_pack("{ss ss sI sI sI sI sI sI sI sI sI}", "tap", virtio_net_tap_name(net),
-			 "mac", mac, "rx-frames", (json_int_t)c.rx_frames, "rx-bytes",
+	if (c.vhost)
+		return json_pack("{ss ss sb sI}", "tap", virtio_net_tap_name(net), "mac", mac,
+				 "vhost", 1, "announced", (json_int_t)c.announced);
+	return json_pack("{ss ss sb sI sI sI sI sI sI sI sI sI}", "tap", virtio_net_tap_name(net),
+			 "mac", mac, "vhost", 0, "rx-frames", (json_int_t)c.rx_frames, "rx-bytes",
 			 (json_int_t)c.rx_bytes, "tx-frames", (json_int_t)c.tx_frames, "tx-bytes",
 			 (json_int_t)c.tx_bytes, "rx-dropped", (json_int_t)c.rx_dropped,
 			 "tx-dropped", (json_int_t)c.tx_dropped, "rx-throttled",

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "devices/virtio/vsock/vsock.h"
 
-#include <assert.h>
-
 #include "base/util.h"
 #include "vmm/kinds/kinds.h"
-
-static_assert(RAM_REGIONS_MAX <= VHOST_REGIONS_MAX, "guest RAM in more regions than vhost takes");
 
 static unsigned int count(const struct vm_config *config)
 {
@@ -16,17 +12,11 @@ static unsigned int count(const struct vm_config *config)
 static int make(const struct machine_devices_params *params, unsigned int index _unused_,
 		void **ret, struct error *err)
 {
-	struct vhost_ram ram = {.count = guest_ram_region_count(params->ram)};
+	struct vhost_ram ram;
 	struct virtio_vsock *vsock;
 	int r;
 
-	for (unsigned int i = 0; i < ram.count; i++) {
-		const struct guest_memory_region *region = guest_ram_region(params->ram, i);
-
-		ram.regions[i].gpa = region->gpa;
-		ram.regions[i].size = region->size;
-		ram.regions[i].hva = region->hva;
-	}
+	machine_kind_vhost_ram(params->ram, &ram);
 	r = virtio_vsock_new(&params->config->vsock, VIRTIO_VSOCK_HOST_DEVICE, &ram, &vsock, err);
 	if (r < 0)
 		return r;

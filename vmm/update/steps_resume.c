@@ -44,6 +44,7 @@ static int read_config(struct steps *s, const struct state_blob *blob, struct er
 		if (r < 0)
 			return r;
 	}
+	vm_config_keep(&record.config);
 	s->config_before = s->parts->config;
 	s->parts->config = record.config;
 	s->parts->held = record.held;

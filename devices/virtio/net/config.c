@@ -22,7 +22,8 @@ static const struct option_key keys[] = {
 	{"mac", OPTION_TEXT, NULL, NULL, NULL},	      {"mtu", OPTION_NUMBER, NULL, NULL, NULL},
 	{"queues", OPTION_NUMBER, NULL, NULL, NULL},  {"size", OPTION_NUMBER, NULL, NULL, NULL},
 	{"offload", OPTION_SWITCH, NULL, NULL, NULL}, {"slot", OPTION_NUMBER, NULL, NULL, NULL},
-	OPTION_KEYS_RATE_LIMITS("rx_", RX_LIMITS),    OPTION_KEYS_RATE_LIMITS("tx_", TX_LIMITS),
+	{"vhost", OPTION_SWITCH, NULL, NULL, NULL},   OPTION_KEYS_RATE_LIMITS("rx_", RX_LIMITS),
+	OPTION_KEYS_RATE_LIMITS("tx_", TX_LIMITS),
 };
 static const struct option_keys options = {keys, ARRAY_SIZE(keys)};
 
@@ -86,6 +87,12 @@ void net_mac_choose(const char *vm, const char *net, uint8_t mac[NET_MAC_SIZE])
 	for (unsigned int i = 0; i < NET_MAC_SIZE; i++)
 		mac[i] = (uint8_t)(value >> 8 * i);
 	mac[0] = (uint8_t)((mac[0] & ~MAC_GROUP) | MAC_LOCAL);
+}
+
+bool virtio_net_config_has_limits(const struct virtio_net_config *c)
+{
+	return c->rx_limits.bandwidth.size || c->rx_limits.ops.size ||
+	       c->tx_limits.bandwidth.size || c->tx_limits.ops.size;
 }
 
 /* ---- Reading. ---- */
@@ -175,6 +182,18 @@ static void read_limits(struct json_reader *r, const char *key, struct rate_limi
 	rate_limiter_config_read(json_get_object(r, key), path, ret, r->problems);
 }
 
+static void read_vhost(struct json_reader *r, struct virtio_net_config *c)
+{
+	if (!json_has(r, "vhost"))
+		return;
+	c->vhost = json_get_bool(r, "vhost", false) ? NET_VHOST_ON : NET_VHOST_OFF;
+	if (c->vhost == NET_VHOST_ON && virtio_net_config_has_limits(c))
+		problem_add(r->problems,
+			    "%s.vhost: only the VMM can keep rate limits: use vhost=off, or leave "
+			    "the limits out",
+			    r->path);
+}
+
 static void read_object(json_t *json, const char *path, struct virtio_net_config *c,
 			struct problems *problems)
 {
@@ -194,6 +213,7 @@ static void read_object(json_t *json, const char *path, struct virtio_net_config
 	read_fds(&r, c);
 	read_limits(&r, RX_LIMITS, &c->rx_limits);
 	read_limits(&r, TX_LIMITS, &c->tx_limits);
+	read_vhost(&r, c);
 	json_reader_end(&r);
 	if (!json_is_object(json))
 		return;
@@ -245,6 +265,8 @@ json_t *virtio_net_config_to_json(const struct virtio_net_config *c)
 	}
 	if (c->mtu)
 		json_object_set_new(json, "mtu", json_integer(c->mtu));
+	if (c->vhost != NET_VHOST_AUTO)
+		json_object_set_new(json, "vhost", json_boolean(c->vhost == NET_VHOST_ON));
 	if (c->slot)
 		json_object_set_new(json, "slot", json_integer(c->slot));
 	put_limits(json, RX_LIMITS, &c->rx_limits);

@@ -29,6 +29,10 @@
 #define NET_NAME_MAX		 15 /* bytes of a network interface's name: IFNAMSIZ less one */
 #define VIRTIO_NET_CONFIG_ID_MAX 63
 
+/* Who moves the frames. AUTO is a question that virtio_net_decide_vhost() answers; a card that was
+ * made with it is one without. */
+enum net_vhost { NET_VHOST_AUTO, NET_VHOST_OFF, NET_VHOST_ON };
+
 struct virtio_net_config {
 	char id[VIRTIO_NET_CONFIG_ID_MAX + 1]; /* "" for none */
 	/* The tap's name; "" if its descriptor was passed and its name is not known yet. */
@@ -44,7 +48,8 @@ struct virtio_net_config {
 	uint16_t queues;     /* pairs */
 	uint16_t queue_size; /* entries of each, a power of two */
 	bool offload;	     /* checksums and segmentation are left to whom it costs least */
-	uint8_t slot;	     /* PCI slot, 1 to VIRTIO_SLOT_MAX; 0: the VMM chooses */
+	enum net_vhost vhost;
+	uint8_t slot; /* PCI slot, 1 to VIRTIO_SLOT_MAX; 0: the VMM chooses */
 	struct rate_limiter_config rx_limits, tx_limits; /* to the guest, from the guest */
 };
 
@@ -57,6 +62,8 @@ void virtio_net_config_init(struct virtio_net_config *config);
  */
 void virtio_net_config_read(json_t *json, const char *path, struct virtio_net_config *ret,
 			    struct problems *problems);
+/* Whether there is a rate limit, in any direction. */
+bool virtio_net_config_has_limits(const struct virtio_net_config *config);
 /* virtio_net_config_read() of it gives an equal one, passed descriptors excepted: the tap's name is
  * in their place. New reference; NULL: out of memory. */
 json_t *virtio_net_config_to_json(const struct virtio_net_config *config);

@@ -131,6 +131,17 @@ int net_link_query(const char *name, struct net_link *ret, struct error *err)
 	return read_answer(name, answer, size, ret, err);
 }
 
+int net_link_listen(struct error *err)
+{
+	const struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+	_cleanup_fd_ int fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return error_sys(err, -errno, "network interfaces: no netlink socket");
+	return steal_fd(&fd);
+}
+
 /* An ioctl of netdevice(7). */
 static int change(const char *name, unsigned long request, struct ifreq *ifr)
 {

@@ -30,6 +30,8 @@ int net_link_query(const char *name, struct net_link *ret, struct error *err);
 /* Puts it into a bridge; 0 as well if it is there already. -EBUSY: it is in another. */
 int net_link_join(const char *name, const char *bridge, struct error *err);
 int net_link_set_mtu(const char *name, uint32_t mtu, struct error *err);
+/* A socket, the caller's, that can be read when interfaces have come, gone or changed. */
+int net_link_listen(struct error *err);
 int net_link_set_up(const char *name, struct error *err);
 
 #endif

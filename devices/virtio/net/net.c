@@ -54,6 +54,7 @@ void virtio_net_free(struct virtio_net *net)
 			virtqueue_chain_free(net->pairs[i].rx.chains[k]);
 		free(net->pairs[i].rx.spill);
 	}
+	net_vhost_free(net);
 	virtqueue_chain_free(net->chain);
 	free(net->iov);
 	net_tap_close(&net->tap);
@@ -105,6 +106,7 @@ int net_new_with_tap(const struct virtio_net_config *config, const char *vm, str
 	}
 	net->config = *config;
 	net->tap = *tap;
+	net->links = FD_NONE;
 	net->pairs_used = 1;
 	for (unsigned int i = 0; i < NET_PAIRS_MAX; i++) {
 		net->pairs[i].net = net;
@@ -154,7 +156,8 @@ void virtio_net_get_counters(const struct virtio_net *net, struct virtio_net_cou
 #define GET(counter) .counter = atomic_load(&net->counters.counter)
 	*ret = (struct virtio_net_counters){GET(rx_frames),    GET(rx_bytes),	  GET(tx_frames),
 					    GET(tx_bytes),     GET(rx_dropped),	  GET(tx_dropped),
-					    GET(rx_throttled), GET(tx_throttled), GET(announced)};
+					    GET(rx_throttled), GET(tx_throttled), GET(announced),
+					    net->vhost};
 #undef GET
 }
 
@@ -173,6 +176,7 @@ const struct virtio_device_ops virtio_net_ops = {
 	.config_read = net_config_read,
 	.activate = net_activate,
 	.queue_ready = net_queue_ready,
+	.interrupt_changed = net_interrupt_changed,
 	.reset = net_reset,
 	.dma_changed = net_dma_changed,
 	.drain = net_drain,

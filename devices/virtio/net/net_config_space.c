@@ -9,9 +9,11 @@
 uint64_t net_features(void *dev)
 {
 	const struct virtio_net *net = dev;
-	uint64_t features = VIRTIO_TRANSPORT_FEATURES | NET_F_MAC | NET_F_MRG_RXBUF | NET_F_STATUS |
-			    NET_F_CTRL_VQ | NET_F_CTRL_RX | NET_F_CTRL_MAC_ADDR |
-			    NET_F_GUEST_ANNOUNCE;
+	/* Also where the kernel has no vhost-net after an update: the same device. */
+	uint64_t transport = net->config.vhost == NET_VHOST_ON ? VHOST_TRANSPORT_FEATURES
+							       : VIRTIO_TRANSPORT_FEATURES;
+	uint64_t features = transport | NET_F_MAC | NET_F_MRG_RXBUF | NET_F_STATUS | NET_F_CTRL_VQ |
+			    NET_F_CTRL_RX | NET_F_CTRL_MAC_ADDR | NET_F_GUEST_ANNOUNCE;
 
 	if (net->config.offload)
 		features |= NET_F_CSUM | NET_F_HOST_TSO4 | NET_F_HOST_TSO6 | NET_F_HOST_ECN |

@@ -10,10 +10,12 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "devices/vhost/vhost.h"
 #include "devices/virtio/net/net.h"
 #include "devices/virtio/net/net_spec.h"
 #include "devices/virtio/net/tap.h"
 
+#define NET_RINGS      2 /* queues of a pair: to the guest, from it */
 #define NET_QUEUES_MAX (2 * NET_PAIRS_MAX + 1)
 /* Receive buffers that are kept ready of one queue: 64 KiB in buffers of a page's third. */
 #define NET_HELD_MAX 64
@@ -55,12 +57,15 @@ struct net_pair {
 	struct net_tx tx;
 	struct loop_source *source; /* of the tap's descriptor, while something is waited for */
 	uint32_t events;	    /* of it */
+	struct vhost *vhost;	    /* owned; NULL: we serve the pair */
+	bool in_kernel;		    /* it walks the pair's queues now */
 };
 
 struct virtio_net {
 	struct virtio_pci *v;
 	struct virtio_net_config config;
 	struct net_tap tap;
+	bool vhost; /* constant: the kernel serves all pairs, which have one each */
 	_Atomic uint64_t
 		checked_features; /* those that the driver asked for last; vCPUs write it */
 	/* The loop writes the three, any thread reads them. */
@@ -83,6 +88,10 @@ struct virtio_net {
 	struct log_ratelimit log;
 
 	bool frames_left; /* in the tap, at the last freeze */
+
+	/* With vhost, while running: tells when interfaces of the host come or go. */
+	int links; /* owned */
+	struct loop_source *links_source;
 
 	struct {
 		_Atomic uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes, rx_dropped, tx_dropped,
@@ -137,6 +146,22 @@ void net_rx_limit_expired(void *opaque);
 void net_tx_limit_expired(void *opaque);
 /* The tap is gone: the link is down from now on. */
 void net_tap_lost(struct virtio_net *net, int code);
+
+/* net_vhost.c. Without vhost they do nothing. */
+void net_vhost_free(struct virtio_net *net);
+/* Tells the kernel what was negotiated; no pair is in the kernel. */
+int net_vhost_set_features(struct virtio_net *net, struct error *err);
+/* Gives the kernel the pair's queues, if it can have them now and has not; failing asks the driver
+ * for a reset. Only with vhost. */
+void net_vhost_start(struct virtio_net *net, unsigned int pair);
+/* After it the kernel touches neither the pair's queues nor its tap. err NULL: a failure, after
+ * which that holds as well, is logged. */
+int net_vhost_stop(struct virtio_net *net, unsigned int pair, struct error *err);
+void net_interrupt_changed(void *dev, unsigned int queue);
+/* Whether a tap that goes away is to be noticed. */
+void net_vhost_watch(struct virtio_net *net, bool on);
+/* Notices one that is gone. */
+void net_vhost_look(struct virtio_net *net);
 
 /* net_life.c */
 int net_activate(void *dev, uint64_t features, struct error *err);

@@ -36,12 +36,18 @@ int net_use_pairs(struct virtio_net *net, unsigned int pairs, struct error *err)
 {
 	int r = 0;
 
+	for (unsigned int i = pairs; i < net->config.queues; i++)
+		net_vhost_stop(net, i, NULL);
 	for (unsigned int i = 0; i < net->config.queues && r == 0; i++)
 		r = net_tap_use_queue(&net->tap, i, i < pairs, err);
 	if (r < 0)
 		return r;
 	net->pairs_used = pairs;
 	for (unsigned int i = 0; i < net->config.queues; i++) {
+		if (net->vhost) {
+			net_vhost_start(net, i);
+			continue;
+		}
 		if (i < pairs) {
 			/* Buffers that came while it was not used. */
 			net->pairs[i].rx.starved = false;
@@ -56,16 +62,23 @@ int net_use_pairs(struct virtio_net *net, unsigned int pairs, struct error *err)
 
 /* ---- Life. ---- */
 
-static void stop(struct virtio_net *net)
+static int stop(struct virtio_net *net, struct error *err)
 {
+	int ret = 0;
+
 	net->running = false;
+	net_vhost_watch(net, false);
 	for (unsigned int i = 0; i < net->config.queues; i++) {
+		int r = net_vhost_stop(net, i, ret < 0 ? NULL : err);
+
+		ret = ret < 0 ? ret : r;
 		net->pairs[i].tx = (struct net_tx){0};
 		net_watch(net, i);
 	}
 	loop_timer_free(STEAL_PTR(net->rx_limit.timer));
 	loop_timer_free(STEAL_PTR(net->tx_limit.timer));
 	loop_timer_free(STEAL_PTR(net->announce_timer));
+	return ret;
 }
 
 static int start(struct virtio_net *net, struct error *err)
@@ -78,10 +91,11 @@ static int start(struct virtio_net *net, struct error *err)
 	if (r == 0)
 		r = loop_timer_new(loop, net_announce_again, net, &net->announce_timer, err);
 	if (r < 0) {
-		stop(net);
+		stop(net, NULL);
 		return r;
 	}
 	net->running = true;
+	net_vhost_watch(net, true);
 	return 0;
 }
 
@@ -91,6 +105,8 @@ int net_activate(void *dev, uint64_t features, struct error *err)
 	int r = net_apply_offloads(net, features & NET_GUEST_OFFLOADS, err);
 
 	net->features = features;
+	if (r == 0)
+		r = net_vhost_set_features(net, err);
 	/* 5.1.5: one pair until the driver asks for more. */
 	if (r == 0)
 		r = net_use_pairs(net, 1, err);
@@ -108,6 +124,8 @@ void net_queue_ready(void *dev, unsigned int queue)
 	} else if (queue > ctrl) {
 		/* Of a driver that uses what it has not negotiated. */
 		return;
+	} else if (net->vhost) {
+		net_vhost_start(net, queue / 2);
 	} else if (queue % 2) {
 		net_transmit(net, queue / 2);
 	} else {
@@ -130,7 +148,7 @@ void net_reset(void *dev, int queue)
 	}
 	if (queue >= 0)
 		return;
-	stop(net);
+	stop(net, NULL);
 	net->features = 0;
 	net->pairs_used = 1;
 	net_set_mac(net, net->config.mac);
@@ -140,12 +158,14 @@ void net_reset(void *dev, int queue)
 				error_message(&err));
 }
 
-/* Buffers that are held would be written though the guest has forbidden it. */
+/* Buffers that are held would be written though the guest has forbidden it, and the kernel knows
+ * nothing of that. */
 void net_dma_changed(void *dev, bool on)
 {
 	struct virtio_net *net = dev;
 
 	for (unsigned int i = 0; i < net->config.queues && !on; i++) {
+		net_vhost_stop(net, i, NULL);
 		net_put_back(net, i);
 		net_watch(net, i);
 	}
@@ -175,18 +195,24 @@ static void receive_rest(struct virtio_net *net, unsigned int pair, uint64_t dea
 	}
 }
 
-int net_drain(void *dev, uint64_t deadline_ns, struct error *err _unused_)
+int net_drain(void *dev, uint64_t deadline_ns, struct error *err)
 {
 	struct virtio_net *net = dev;
+	int r;
 
 	net->frames_left = false;
+	/* The kernel finishes a frame before it stops, and has given the guest all that it could.
+	 */
+	r = net->vhost ? stop(net, err) : 0;
 	for (unsigned int i = 0; i < net->pairs_used; i++) {
-		receive_rest(net, i, deadline_ns);
+		if (!net->vhost)
+			receive_rest(net, i, deadline_ns);
 		net->frames_left |= net->pairs[i].rx.waiting || has_frames(net, i);
 		net_put_back(net, i);
 	}
-	stop(net);
-	return 0;
+	if (!net->vhost)
+		stop(net, NULL);
+	return r;
 }
 
 void net_thaw(void *dev)
@@ -205,6 +231,8 @@ int net_resumed(void *dev, uint64_t features, struct error *err)
 
 	net->features = features;
 	r = net_apply_offloads(net, net->offloads, err);
+	if (r == 0)
+		r = net_vhost_set_features(net, err);
 	if (r == 0)
 		r = net_use_pairs(net, net->pairs_used, err);
 	if (r == 0)

@@ -27,7 +27,9 @@ static uint32_t wanted(const struct virtio_net *net, const struct net_pair *pair
 {
 	uint32_t events = 0;
 
-	if (!net->running || atomic_load(&net->lost) || pair->index >= net->pairs_used)
+	/* Frames of a tap that the kernel reads are its own. */
+	if (net->vhost || !net->running || atomic_load(&net->lost) ||
+	    pair->index >= net->pairs_used)
 		return 0;
 	if (!pair->rx.starved && !pair->rx.throttled && virtio_queue_live(net->v, 2 * pair->index))
 		events |= EPOLLIN;
@@ -70,8 +72,10 @@ void net_tap_lost(struct virtio_net *net, int code)
 	virtio_config_begin(net->v);
 	atomic_fetch_and(&net->status, ~NET_S_LINK_UP);
 	virtio_config_end(net->v);
-	for (unsigned int i = 0; i < net->config.queues; i++)
+	for (unsigned int i = 0; i < net->config.queues; i++) {
+		net_vhost_stop(net, i, NULL);
 		net_watch(net, i);
+	}
 }
 
 /* ---- Rate limits. ---- */

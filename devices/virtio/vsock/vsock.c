@@ -81,6 +81,7 @@ static struct vhost_params vhost_params(const char *host_device, struct virtio_v
 	return (struct vhost_params){.name = "vsock",
 				     .path = host_device,
 				     .module = "vhost_vsock",
+				     .instead = "start the VM without --vsock",
 				     .on_error = vsock_failed,
 				     .opaque = s};
 }
