@@ -29,7 +29,8 @@ struct vm_check {
 	struct preflight *p;
 	const struct preflight_vm *vm;
 	char object[160];
-	uint64_t fill; /* bytes that preserving allocates: holes and lists */
+	bool vhost_net; /* told of: there is a descriptor for each pair of queues */
+	uint64_t fill;	/* bytes that preserving allocates: holes and lists */
 };
 
 static void check_seals(struct vm_check *c, const char *name, int seals, mode_t mode)
@@ -117,6 +118,17 @@ static void check_vhost_vsock(struct vm_check *c)
 		       "update");
 }
 
+/* The card goes on without. */
+static void check_vhost_net(struct vm_check *c)
+{
+	if (c->vhost_net || kernel_config_tristate(c->p->next.config, "CONFIG_VHOST_NET") != 'n')
+		return;
+	c->vhost_net = true;
+	report_add(c->p->report, SEVERITY_INFO, "vm-vhost-net", c->object,
+		   "it has a network card on vhost-net, and the next kernel is built without "
+		   "CONFIG_VHOST_NET: the VMM moves the frames there");
+}
+
 static void check_descriptor(struct vm_check *c, const char *path, const char *link)
 {
 	if (strncmp(link, MEMFD_PREFIX, strlen(MEMFD_PREFIX)) == 0) {
@@ -130,6 +142,8 @@ static void check_descriptor(struct vm_check *c, const char *path, const char *l
 		check_handler(c, "an iommufd", "iommufd-v");
 	} else if (strcmp(link, "/dev/vhost-vsock") == 0) {
 		check_vhost_vsock(c);
+	} else if (strcmp(link, "/dev/vhost-net") == 0) {
+		check_vhost_net(c);
 	}
 }
 

@@ -307,6 +307,41 @@ static void test_vhost_vsock(void **state _unused_)
 	}
 }
 
+/* One that can do without is mentioned, once for a VM. */
+static void test_vhost_net(void **state _unused_)
+{
+	static const struct {
+		struct fake_kernel next;
+		bool told;
+	} cases[] = {
+		{{.config = CONFIG_WHOLE}, true},
+		{{.config = CONFIG_WHOLE "CONFIG_VHOST_NET=y\n"}, false},
+		{{.config = NULL}, false},
+	};
+	struct preflight_vm vm = {.id = "web1", .pid = 4711, .preserve = true, .phase = "running"};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct host h;
+		unsigned int told = 0;
+
+		host_open(&h, &cases[i].next);
+		h.request.vms = &vm;
+		h.request.vm_count = 1;
+		put_fd(&h, "3", "/dev/vhost-net");
+		put_fd(&h, "4", "/dev/vhost-net");
+		expect(&h, "");
+		{
+			_cleanup_report_ struct report report = {0};
+
+			run(&h, &report);
+			for (size_t k = 0; k < report.count; k++)
+				told += strcmp(report.findings[k].code, "vm-vhost-net") == 0;
+		}
+		assert_int_equal(told, cases[i].told);
+		host_close(&h);
+	}
+}
+
 static void test_vms(void **state _unused_)
 {
 	struct preflight_vm vm = {.id = "web1", .pid = 4711, .preserve = true, .phase = "running"};
@@ -393,7 +428,8 @@ int main(void)
 		cmocka_unit_test(test_good),	    cmocka_unit_test(test_kernels),
 		cmocka_unit_test(test_cmdlines),    cmocka_unit_test(test_host_findings),
 		cmocka_unit_test(test_running),	    cmocka_unit_test(test_vms),
-		cmocka_unit_test(test_vhost_vsock), cmocka_unit_test(test_memfds),
+		cmocka_unit_test(test_vhost_vsock), cmocka_unit_test(test_vhost_net),
+		cmocka_unit_test(test_memfds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

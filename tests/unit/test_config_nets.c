@@ -126,6 +126,31 @@ static void test_what_two_cannot_share(void **state _unused_)
 	assert_int_equal(problems.count, 0);
 }
 
+/* What a configuration without the key means: of a guest that goes on, that it never had vhost. */
+static void test_vhost(void **state _unused_)
+{
+	struct problems problems = {0};
+	struct vm_config config;
+
+	assert_reads("{\"net\": [\"tap=a\", \"tap=b,vhost=on\", \"tap=c,vhost=off\"]}", &config);
+	vm_config_keep(&config);
+	assert_int_equal(config.nets[0].vhost, NET_VHOST_OFF);
+	assert_int_equal(config.nets[1].vhost, NET_VHOST_ON);
+	assert_int_equal(config.nets[2].vhost, NET_VHOST_OFF);
+	/* Asked for, it has to be there; which this host may have or not. */
+	config_check_vhost(&config, 0, &problems);
+	if (problems.count)
+		assert_non_null(strstr(problems.text, "net net1: vhost: /dev/vhost-net"));
+	problems = (struct problems){0};
+	config_check_vhost(&config, 2, &problems);
+	assert_int_equal(problems.count, 0);
+	assert_reads("{\"net\": [\"tap=a\", \"tap=b,rx_ops_size=5,rx_ops_refill_time=9\"]}",
+		     &config);
+	vm_config_decide(&config);
+	assert_int_not_equal(config.nets[0].vhost, NET_VHOST_AUTO);
+	assert_int_equal(config.nets[1].vhost, NET_VHOST_OFF);
+}
+
 static void test_forgotten(void **state _unused_)
 {
 	struct vm_config config, copy;
@@ -151,6 +176,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_what_two_cannot_share),
+		cmocka_unit_test(test_vhost),
 		cmocka_unit_test(test_forgotten),
 	};
 

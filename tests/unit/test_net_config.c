@@ -42,6 +42,7 @@ static void test_defaults(void **state _unused_)
 	assert_int_equal(c.queue_size, 256);
 	assert_true(c.offload);
 	assert_int_equal(c.slot, 0);
+	assert_int_equal(c.vhost, NET_VHOST_AUTO);
 	assert_int_equal(c.rx_limits.bandwidth.size, 0);
 	assert_int_equal(c.tx_limits.ops.size, 0);
 }
@@ -80,7 +81,8 @@ static void test_everything(void **state _unused_)
 /* Text, object, and object again: the same. */
 static void test_json(void **state _unused_)
 {
-	static const char *const texts[] = {everything, "tap=x"};
+	static const char *const texts[] = {everything, "tap=x", "tap=x,vhost=on",
+					    "tap=x,vhost=off"};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(texts); i++) {
 		struct virtio_net_config a, b;
@@ -158,6 +160,9 @@ static void test_mistakes(void **state _unused_)
 		{"tap=x,size=2048", "net[0].size"},
 		{"tap=x,size=48", "net[0].size: must be a power of two"},
 		{"tap=x,offload=maybe", "net[0].offload: must be on or off"},
+		{"tap=x,vhost=maybe", "net[0].vhost: must be on or off"},
+		{"tap=x,vhost=on,rx_ops_size=5,rx_ops_refill_time=10",
+		 "net[0].vhost: only the VMM can keep rate limits: use vhost=off"},
 		{"tap=x,slot=28", "net[0].slot"}, /* fixed ones begin there */
 		{"tap=x,slot=0", "net[0].slot"},
 		{"tap=x,vhost_user=on", "net[0].vhost_user: unknown key"},

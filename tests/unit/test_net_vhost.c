@@ -235,6 +235,7 @@ static void test_errors(void **state _unused_)
 		assert_runs(false);
 		assert_true(net_test_stopped(&t));
 		driver_set_common(&t.d, SPEC_C_STATUS, 0, 1);
+		loop_settle(t.loop);
 		net_test_drive(&t, USUAL);
 		assert_runs(true);
 		net_test_end(&t);
