@@ -189,7 +189,14 @@ static void test_announced(void **state _unused_)
 		assert_true(driver_interrupt_count(&t.d, 0) > before);
 		assert_announced();
 		assert_memory_equal(t.frame + SPEC_HEADER + 6, mac, sizeof(mac));
-		/* Again, as long as a bridge may not have heard it; not for ever. */
+		/* Again, as long as a bridge may not have heard it, also of the guest; not for
+		 * ever. */
+		assert_int_equal(net_test_command(&t, 3, 0, NULL, 0), SPEC_OK);
+		assert_int_equal(net_test_status(&t), SPEC_LINK_UP);
+		before = driver_interrupt_count(&t.d, 0);
+		net_announce_again(t.net);
+		assert_int_equal(net_test_status(&t), SPEC_LINK_UP | SPEC_ANNOUNCE);
+		assert_true(driver_interrupt_count(&t.d, 0) > before);
 		for (unsigned int k = 0; k < 10; k++)
 			net_announce_again(t.net);
 		while (net_test_take(&t, 0) == 60) {

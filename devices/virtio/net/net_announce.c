@@ -47,6 +47,16 @@ static void build(const uint8_t mac[NET_MAC_SIZE], uint8_t frame[FRAME_SIZE])
 	memcpy(frame + RARP_TARGET, mac, NET_MAC_SIZE);
 }
 
+/* 5.1.6.5.4: until the driver acknowledges, which clears it. */
+static void ask_guest(struct virtio_net *net)
+{
+	if (!(net->features & NET_F_GUEST_ANNOUNCE))
+		return;
+	virtio_config_begin(net->v);
+	atomic_fetch_or(&net->status, NET_S_ANNOUNCE);
+	virtio_config_end(net->v);
+}
+
 void net_announce_again(void *opaque)
 {
 	struct virtio_net *net = opaque;
@@ -58,6 +68,8 @@ void net_announce_again(void *opaque)
 	/* One that the tap does not take is as good as one that the network loses. */
 	if (writev(net->tap.fds[0], iov, ARRAY_SIZE(iov)) >= 0)
 		net_count(net, announced, 1);
+	/* What the guest sends for an answer meets the same ports. */
+	ask_guest(net);
 	if (++net->announce_round < ARRAY_SIZE(delays_ms))
 		loop_timer_arm(net->announce_timer, delays_ms[net->announce_round] * NSEC_PER_MSEC,
 			       0);
@@ -67,10 +79,7 @@ void net_announce(struct virtio_net *net)
 {
 	net->announce_round = 0;
 	net_announce_again(net);
-	/* Also for the link: it is up, which a driver may have seen otherwise before. */
+	/* For the link: it is up, which a driver may have seen otherwise before. */
 	virtio_config_begin(net->v);
-	/* 5.1.6.5.4: the driver acknowledges, which clears it. */
-	if (net->features & NET_F_GUEST_ANNOUNCE)
-		atomic_fetch_or(&net->status, NET_S_ANNOUNCE);
 	virtio_config_end(net->v);
 }

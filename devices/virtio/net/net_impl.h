@@ -177,9 +177,9 @@ int net_apply_offloads(struct virtio_net *net, uint64_t offloads, struct error *
 int net_use_pairs(struct virtio_net *net, unsigned int pairs, struct error *err);
 
 /* net_announce.c */
-/* Begins to tell the network where the guest is, and asks the guest to. */
+/* Begins to tell the network where the guest is, and asks the guest to, a few times. */
 void net_announce(struct virtio_net *net);
-void net_announce_again(void *opaque); /* the timer's */
+void net_announce_again(void *opaque); /* the timer's: one time */
 
 /* net_state.c */
 int net_save(const void *dev, struct state_writer *w, struct error *err);
