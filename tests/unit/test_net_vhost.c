@@ -260,6 +260,9 @@ static void test_errors(void **state _unused_)
 /* Frozen the kernel has let go; what it left is gone on with, here or in the next process. */
 static void test_update(void **state _unused_)
 {
+	uint16_t id;
+	uint32_t len;
+
 	start(1, USUAL);
 	for (uint32_t round = 0; round < 3; round++) {
 		assert_both_ways(round);
@@ -280,6 +283,20 @@ static void test_update(void **state _unused_)
 		assert_runs(true);
 		assert_true(vhost_fake_kicked(TX));
 	}
+	/* What the kernel has not come to yet is delivered, if there are buffers for it. */
+	net_test_post(&t, 0, 0, 1536);
+	net_test_arrive(&t, 0, 7, 60, 0, 0);
+	net_test_arrive(&t, 0, 8, 60, 0, 0);
+	assert_false(net_test_used(&t, RX, &id, &len));
+	assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
+	assert_true(net_test_used(&t, RX, &id, &len));
+	assert_int_equal(len, SPEC_HEADER + 60);
+	assert_int_equal(net_test_ram(&t, 0)[SPEC_HEADER + 59], net_test_byte(7, 59));
+	assert_false(net_test_used(&t, RX, &id, &len));
+	assert_true(t.net->frames_left);
+	move_to_new_process();
+	virtio_pci_resumed(t.v);
+	assert_both_ways(9);
 	/* A frame that the guest had no buffer for is told of. */
 	net_test_arrive(&t, 0, 1, 60, 0, 0);
 	assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);

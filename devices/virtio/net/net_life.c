@@ -62,23 +62,18 @@ int net_use_pairs(struct virtio_net *net, unsigned int pairs, struct error *err)
 
 /* ---- Life. ---- */
 
-static int stop(struct virtio_net *net, struct error *err)
+static void stop(struct virtio_net *net)
 {
-	int ret = 0;
-
 	net->running = false;
 	net_vhost_watch(net, false);
 	for (unsigned int i = 0; i < net->config.queues; i++) {
-		int r = net_vhost_stop(net, i, ret < 0 ? NULL : err);
-
-		ret = ret < 0 ? ret : r;
+		net_vhost_stop(net, i, NULL);
 		net->pairs[i].tx = (struct net_tx){0};
 		net_watch(net, i);
 	}
 	loop_timer_free(STEAL_PTR(net->rx_limit.timer));
 	loop_timer_free(STEAL_PTR(net->tx_limit.timer));
 	loop_timer_free(STEAL_PTR(net->announce_timer));
-	return ret;
 }
 
 static int start(struct virtio_net *net, struct error *err)
@@ -91,7 +86,7 @@ static int start(struct virtio_net *net, struct error *err)
 	if (r == 0)
 		r = loop_timer_new(loop, net_announce_again, net, &net->announce_timer, err);
 	if (r < 0) {
-		stop(net, NULL);
+		stop(net);
 		return r;
 	}
 	net->running = true;
@@ -148,7 +143,7 @@ void net_reset(void *dev, int queue)
 	}
 	if (queue >= 0)
 		return;
-	stop(net, NULL);
+	stop(net);
 	net->features = 0;
 	net->pairs_used = 1;
 	net_set_mac(net, net->config.mac);
@@ -198,21 +193,22 @@ static void receive_rest(struct virtio_net *net, unsigned int pair, uint64_t dea
 int net_drain(void *dev, uint64_t deadline_ns, struct error *err)
 {
 	struct virtio_net *net = dev;
-	int r;
+	int ret = 0;
 
 	net->frames_left = false;
-	/* The kernel finishes a frame before it stops, and has given the guest all that it could.
-	 */
-	r = net->vhost ? stop(net, err) : 0;
 	for (unsigned int i = 0; i < net->pairs_used; i++) {
-		if (!net->vhost)
-			receive_rest(net, i, deadline_ns);
+		int r = net_vhost_stop(net, i, ret < 0 ? NULL : err);
+
+		ret = ret < 0 ? ret : r;
+		/* The kernel has stopped where it was, and the queue is ours from there on. */
+		if (net->vhost)
+			net->pairs[i].rx.starved = r < 0;
+		receive_rest(net, i, deadline_ns);
 		net->frames_left |= net->pairs[i].rx.waiting || has_frames(net, i);
 		net_put_back(net, i);
 	}
-	if (!net->vhost)
-		stop(net, NULL);
-	return r;
+	stop(net);
+	return ret;
 }
 
 void net_thaw(void *dev)
