@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "iommu/pci_sysfs.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+
+#define VFIO_DRIVER "vfio-pci"
+
+/* Drivers that leave a device's DMA alone: the kernel lets them stand beside vfio in a group. */
+static const char *const harmless[] = {VFIO_DRIVER, "pci-stub", "pcieport"};
+
+int pci_address_parse(const char *text, char ret[PCI_ADDRESS_SIZE], struct error *err)
+{
+	unsigned int domain = 0, bus, device, function;
+	int end = 0;
+
+	if (sscanf(text, "%8x:%2x:%2x.%1x%n", &domain, &bus, &device, &function, &end) != 4 ||
+	    text[end]) {
+		domain = 0;
+		end = 0;
+		if (sscanf(text, "%2x:%2x.%1x%n", &bus, &device, &function, &end) != 3)
+			end = 0;
+	}
+	if (end == 0 || text[end] || device > 31 || function > 7)
+		return error_set(err, -EINVAL,
+				 "\"%s\" is no PCI address: it looks like 0000:65:00.0", text);
+	snprintf(ret, PCI_ADDRESS_SIZE, "%04x:%02x:%02x.%x", domain, bus, device, function);
+	return 0;
+}
+
+static void device_path(char path[PATH_MAX], const char *root, const char *address,
+			const char *name)
+{
+	snprintf(path, PATH_MAX, "%s/sys/bus/pci/devices/%s%s", root, address, name);
+}
+
+/* The last part of where a link leads; false: there is none. */
+static bool link_name(const char *path, char name[NAME_MAX + 1])
+{
+	char target[PATH_MAX];
+	ssize_t len = readlink(path, target, sizeof(target) - 1);
+	const char *slash;
+
+	if (len <= 0)
+		return false;
+	target[len] = '\0';
+	slash = strrchr(target, '/');
+	if (slash)
+		memmove(target, slash + 1, strlen(slash));
+	if (strlen(target) > NAME_MAX)
+		return false;
+	memcpy(name, target, strlen(target) + 1);
+	return true;
+}
+
+static bool driver_of(const char *root, const char *address, char name[NAME_MAX + 1])
+{
+	char path[PATH_MAX];
+
+	device_path(path, root, address, "/driver");
+	return link_name(path, name);
+}
+
+/* The first entry of a folder whose name begins so. */
+static bool first_entry(const char *folder, const char *prefix, char name[NAME_MAX + 1])
+{
+	DIR *dir = opendir(folder);
+	const struct dirent *entry;
+	bool found = false;
+
+	if (!dir)
+		return false;
+	while (!found && (entry = readdir(dir))) {
+		found = strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+		if (found)
+			snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+	}
+	closedir(dir);
+	return found;
+}
+
+static int refuse_driver(const char *root, const char *address, struct error *err)
+{
+	char driver[NAME_MAX + 1];
+
+	if (!driver_of(root, address, driver))
+		return error_set(err, -ENXIO,
+				 "device %s: no driver has it; bind it to vfio-pci: echo vfio-pci "
+				 ">/sys/bus/pci/devices/%s/driver_override && echo %s "
+				 ">/sys/bus/pci/drivers_probe",
+				 address, address, address);
+	if (strcmp(driver, VFIO_DRIVER) == 0)
+		return 0;
+	return error_set(err, -EBUSY,
+			 "device %s: the host's driver %s has it; unbind it (echo %s "
+			 ">/sys/bus/pci/drivers/%s/unbind) and bind it to vfio-pci",
+			 address, driver, address, driver);
+}
+
+int pci_sysfs_find_vfio(const char *root, const char *address, char ret[PATH_MAX],
+			struct error *err)
+{
+	char path[PATH_MAX], name[NAME_MAX + 1];
+	int r;
+
+	device_path(path, root, address, "");
+	if (access(path, F_OK) < 0)
+		return error_set(
+			err, -ENODEV,
+			"device %s: this host has no such PCI device (lspci -D lists them)",
+			address);
+	device_path(path, root, address, "/iommu_group");
+	if (!link_name(path, name))
+		return error_set(
+			err, -EXDEV,
+			"device %s: no IOMMU is in front of it; switch VT-d or AMD-Vi on in "
+			"the firmware, and intel_iommu=on on the host's command line",
+			address);
+	r = refuse_driver(root, address, err);
+	if (r < 0)
+		return r;
+	device_path(path, root, address, "/vfio-dev");
+	if (!first_entry(path, "vfio", name))
+		return error_set(err, -EOPNOTSUPP,
+				 "device %s: vfio made no character device for it; the host's "
+				 "kernel needs CONFIG_VFIO_DEVICE_CDEV",
+				 address);
+	snprintf(ret, PATH_MAX, "%s/dev/vfio/devices/%s", root, name);
+	return 0;
+}
+
+static bool is_harmless(const char *driver)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(harmless); i++) {
+		if (strcmp(driver, harmless[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool pci_sysfs_group_blocker(const char *root, const char *address, char *text, size_t size)
+{
+	char path[PATH_MAX], driver[NAME_MAX + 1];
+	const struct dirent *entry;
+	bool found = false;
+	DIR *dir;
+
+	device_path(path, root, address, "/iommu_group/devices");
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (!found && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= PCI_ADDRESS_SIZE ||
+		    !driver_of(root, entry->d_name, driver) || is_harmless(driver))
+			continue;
+		snprintf(text, size, "%s (driver %s)", entry->d_name, driver);
+		found = true;
+	}
+	closedir(dir);
+	return found;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PCI devices of this host as sysfs shows them (Linux Documentation/ABI/testing/sysfs-bus-pci):
+ * what a device is bound to, its IOMMU group, and the character device that vfio made for it. Any
+ * thread.
+ */
+#ifndef HOLDFAST_IOMMU_PCI_SYSFS_H
+#define HOLDFAST_IOMMU_PCI_SYSFS_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+/* "0000:65:00.0" and its terminator: domain, bus, device, function; a domain may have 8 digits. */
+#define PCI_ADDRESS_SIZE 17
+
+/* "65:00.0" gets the domain 0000. -EINVAL: no such notation. */
+int pci_address_parse(const char *text, char ret[PCI_ADDRESS_SIZE], struct error *err);
+
+/*
+ * The path of the character device of vfio for this PCI device, root being put before /sys and
+ * /dev ("" but in tests). Every reason why there is none says what to do: -ENODEV there is no such
+ * device, -EXDEV no IOMMU is in front of it, -EBUSY another driver has it, -ENXIO no driver has it,
+ * -EOPNOTSUPP the kernel makes no such character devices.
+ */
+int pci_sysfs_find_vfio(const char *root, const char *address, char ret[PATH_MAX],
+			struct error *err);
+
+/*
+ * A device of the same IOMMU group that a driver of the host uses, so that none of the group can be
+ * given away: true, and a text like "0000:65:00.1 (driver nvme)".
+ */
+bool pci_sysfs_group_blocker(const char *root, const char *address, char *text, size_t size);
+
+#endif
