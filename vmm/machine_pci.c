@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/machine_pci.h"
 
+#include <linux/kvm.h>
 #include <linux/pci_regs.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,7 +10,9 @@
 #include "devices/pci/pci_host.h"
 #include "devices/pci/pci_hotplug.h"
 #include "devices/wakeup.h"
+#include "vmm/bar_memory.h"
 #include "vmm/doorbell.h"
+#include "vmm/kvm.h"
 #include "vmm/msi.h"
 
 /* INTA of a slot. */
@@ -30,6 +33,7 @@ struct machine_pci {
 	machine_pci_ejected_fn *on_ejected;
 	void *on_ejected_opaque;
 	struct msi_router *msi;
+	struct bar_memory *bar_memory;
 	pthread_mutex_t intx_lock;
 	struct intx intx[PCI_SLOTS_MAX];
 	bool ports_added, ecam_added, hotplug_added;
@@ -54,6 +58,11 @@ static void eject(void *opaque, unsigned int slot)
 	pci_host_remove(pci->host, slot);
 	atomic_fetch_or(&pci->ejected, 1U << slot);
 	wakeup_signal(pci->wakeup);
+}
+
+void machine_pci_take_out(struct machine_pci *pci, unsigned int slot)
+{
+	eject(pci, slot);
 }
 
 static void tell_ejected(void *opaque)
@@ -149,6 +158,44 @@ static void unmap_bar(void *opaque, bool io_space, uint64_t base)
 	bus_remove(io_space ? pci->params.ports : pci->params.mmio, base);
 }
 
+static int map_memory(void *opaque, uint64_t gpa, uint64_t size, void *memory, struct error *err)
+{
+	struct machine_pci *pci = opaque;
+
+	return bar_memory_add(pci->bar_memory, gpa, size, memory, err);
+}
+
+static void unmap_memory(void *opaque, uint64_t gpa)
+{
+	struct machine_pci *pci = opaque;
+
+	bar_memory_remove(pci->bar_memory, gpa);
+}
+
+/* KVM has a source of its own for these: a pin is up while the kernel or we pull it. */
+static int intx_irqfd(const struct intx *line, int trigger, int resample, uint32_t flags,
+		      struct error *err)
+{
+	struct kvm_irqfd request = {.fd = (uint32_t)trigger,
+				    .gsi = line->gsi,
+				    .flags = flags,
+				    .resamplefd = (uint32_t)resample};
+
+	return kvm_ioctl(line->pci->params.vm_fd, KVM_IRQFD, &request, "KVM_IRQFD", err);
+}
+
+static int intx_fd_assign(void *opaque, int trigger, int resample, struct error *err)
+{
+	return intx_irqfd(opaque, trigger, resample, KVM_IRQFD_FLAG_RESAMPLE, err);
+}
+
+static void intx_fd_remove(void *opaque, int trigger)
+{
+	intx_irqfd(opaque, trigger, 0, KVM_IRQFD_FLAG_DEASSIGN, NULL);
+}
+
+static const struct intx_fd_ops intx_fd_ops = {.assign = intx_fd_assign, .remove = intx_fd_remove};
+
 struct pci_attach machine_pci_attach(struct machine_pci *pci, unsigned int slot)
 {
 	return (struct pci_attach){.memory = guest_ram_view(pci->params.ram),
@@ -159,7 +206,11 @@ struct pci_attach machine_pci_attach(struct machine_pci *pci, unsigned int slot)
 				   .doorbell_opaque = &pci->params.vm_fd,
 				   .map_bar = map_bar,
 				   .unmap_bar = unmap_bar,
-				   .bar_opaque = pci};
+				   .map_memory = map_memory,
+				   .unmap_memory = unmap_memory,
+				   .bar_opaque = pci,
+				   .intx_fds = &intx_fd_ops,
+				   .intx_fd_opaque = &pci->intx[slot]};
 }
 
 int machine_pci_add(struct machine_pci *pci, unsigned int slot, struct pci_device *function,
@@ -245,6 +296,8 @@ int machine_pci_new(const struct machine_pci_params *params, struct machine_pci 
 		pci->intx[i] = (struct intx){.pci = pci, .gsi = arch_pci_intx_gsi(i)};
 	r = msi_router_new(params->vm_fd, &pci->msi, err);
 	if (r == 0)
+		r = bar_memory_new(params->vm_fd, &pci->bar_memory, err);
+	if (r == 0)
 		r = put_bridge(pci, err);
 	if (r == 0)
 		r = put_hotplug(pci, err);
@@ -269,6 +322,7 @@ void machine_pci_free(struct machine_pci *pci)
 	pci_hotplug_free(pci->hotplug);
 	wakeup_free(pci->wakeup);
 	pci_host_free(pci->host);
+	bar_memory_free(pci->bar_memory);
 	msi_router_free(pci->msi);
 	pthread_mutex_destroy(&pci->intx_lock);
 	free(pci);

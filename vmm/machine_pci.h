@@ -48,6 +48,8 @@ int machine_pci_plug(struct machine_pci *pci, unsigned int slot, struct pci_devi
 		     struct error *err);
 /* Asks the guest for the function in the slot. It may never give it. */
 void machine_pci_request_unplug(struct machine_pci *pci, unsigned int slot);
+/* As if the guest had given it: it is told later that it is gone. */
+void machine_pci_take_out(struct machine_pci *pci, unsigned int slot);
 /* Takes it out; no configuration access is under way when this returns. */
 void machine_pci_remove(struct machine_pci *pci, unsigned int slot);
 

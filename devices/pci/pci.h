@@ -56,6 +56,16 @@ struct doorbell_ops {
 	void (*remove)(void *opaque, uint64_t gpa, unsigned int size, int eventfd);
 };
 
+/*
+ * INTA by descriptors, for an interrupt that the kernel signals (vfio): trigger raises the slot's
+ * line, which stays up until the guest's end of interrupt; then the line goes down and resample is
+ * signalled. Beside intx: the line is up while either of them pulls it.
+ */
+struct intx_fd_ops {
+	int (*assign)(void *opaque, int trigger, int resample, struct error *err);
+	void (*remove)(void *opaque, int trigger);
+};
+
 /* What the machine gives a PCI function. Copied at creation; ops and opaques outlive it. */
 struct pci_attach {
 	struct guest_memory memory;
@@ -73,7 +83,17 @@ struct pci_attach {
 	int (*map_bar)(void *opaque, bool io_space, uint64_t base, uint64_t size,
 		       const struct io_ops *ops, void *ops_opaque, struct error *err);
 	void (*unmap_bar)(void *opaque, bool io_space, uint64_t base);
+	/*
+	 * Memory of this process in the place of registers: accesses of the guest to size bytes at
+	 * gpa, both whole pages inside of a BAR that is mapped, go to `memory` without an exit.
+	 * From when unmap_memory() returns, none does. NULL: all accesses come to the registers.
+	 */
+	int (*map_memory)(void *opaque, uint64_t gpa, uint64_t size, void *memory,
+			  struct error *err);
+	void (*unmap_memory)(void *opaque, uint64_t gpa);
 	void *bar_opaque;
+	const struct intx_fd_ops *intx_fds; /* NULL: there is no such way */
+	void *intx_fd_opaque;
 };
 
 enum pci_bar_kind {
@@ -110,6 +130,12 @@ struct pci_params {
 	unsigned int msix_vectors;
 	unsigned int msix_bar;
 	uint32_t msix_table_offset, msix_pba_offset;
+	unsigned int msix_cap; /* offset of its capability; 0: the first that is free */
+	/* The guest wrote the MSI-X table. vCPU threads, no lock held. May be NULL. */
+	void (*msix_table_written)(void *opaque);
+	/* The guest wrote bytes that no hook covers, and they are in place. Configuration mutex
+	 * held. May be NULL. */
+	void (*config_written)(void *opaque, unsigned int offset, unsigned int size);
 	/* The guest wrote the command register: its value. Configuration mutex held. May be NULL.
 	 */
 	void (*command_changed)(void *opaque, uint16_t command);
@@ -134,17 +160,22 @@ const char *pci_device_name(const struct pci_device *dev);
  */
 int pci_add_capability(struct pci_device *dev, uint8_t id, const void *data, size_t len,
 		       const void *write_mask, struct error *err);
+/* The same at an offset of the caller's choice, a multiple of 4 from 0x40 on, where nothing is. */
+int pci_add_capability_at(struct pci_device *dev, unsigned int at, uint8_t id, const void *data,
+			  size_t len, const void *write_mask, struct error *err);
 
 /*
  * A range of configuration space that is the device's own: accesses that touch it come here whole,
  * as the guest made them (offset from the start of configuration space), with the configuration
- * mutex held. One per function.
+ * mutex held. One per function. covers (NULL: all of them) says of an access in the range whether
+ * it is one of those; no lock is held.
  */
 struct pci_config_hook {
 	unsigned int offset, size;
 	uint32_t (*read)(void *opaque, unsigned int offset, unsigned int size);
 	void (*write)(void *opaque, unsigned int offset, uint32_t value, unsigned int size);
 	void *opaque;
+	bool (*covers)(void *opaque, unsigned int offset, unsigned int size);
 };
 void pci_set_config_hook(struct pci_device *dev, const struct pci_config_hook *hook);
 /* The bytes under a hook, or any others, past all hooks and masks; size 1, 2 or 4. Any thread. */
@@ -161,6 +192,8 @@ void pci_config_write(struct pci_device *dev, unsigned int offset, uint32_t valu
  * vector: does nothing, returns false. */
 bool pci_msix_fire(struct pci_device *dev, unsigned int vector);
 bool pci_msix_enabled(struct pci_device *dev);
+/* MSI-X is on, and the vector masked by nothing: what its eventfd signals reaches the guest. */
+bool pci_msix_live(struct pci_device *dev, unsigned int vector);
 /* eventfd of a vector for the kernel's own signallers; borrowed, the same for the function's life.
  * Masks hold its signals back as they do pci_msix_fire(). */
 int pci_msix_eventfd(struct pci_device *dev, unsigned int vector, struct error *err);

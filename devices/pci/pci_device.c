@@ -40,7 +40,9 @@ int pci_device_new(const struct pci_params *params, const struct pci_attach *att
 	dev->name = params->name;
 	dev->attach = *attach;
 	dev->command_changed = params->command_changed;
+	dev->config_written = params->config_written;
 	dev->msix_changed = params->msix_changed;
+	dev->msix_table_written = params->msix_table_written;
 	dev->opaque = params->opaque;
 	dev->cap_end = CAPS_START;
 	pthread_mutex_init(&dev->config_lock, NULL);
@@ -85,20 +87,27 @@ const char *pci_device_name(const struct pci_device *dev)
 int pci_add_capability(struct pci_device *dev, uint8_t id, const void *data, size_t len,
 		       const void *write_mask, struct error *err)
 {
-	unsigned int at = ALIGN_UP(dev->cap_end, 4U);
+	return pci_add_capability_at(dev, ALIGN_UP(dev->cap_end, 4U), id, data, len, write_mask,
+				     err);
+}
 
-	if (len > PCI_CONFIG_USED || at + PCI_CAP_FLAGS + len > PCI_CONFIG_USED)
+int pci_add_capability_at(struct pci_device *dev, unsigned int at, uint8_t id, const void *data,
+			  size_t len, const void *write_mask, struct error *err)
+{
+	if (at < CAPS_START || at % 4 || len > PCI_CONFIG_USED ||
+	    at + PCI_CAP_FLAGS + len > PCI_CONFIG_USED)
 		return error_set(err, -ENOSPC, "%s: no room for PCI capability 0x%x", dev->name,
 				 id);
 	dev->config[at + PCI_CAP_LIST_ID] = id;
-	memcpy(&dev->config[at + PCI_CAP_FLAGS], data, len);
+	if (len)
+		memcpy(&dev->config[at + PCI_CAP_FLAGS], data, len);
 	if (write_mask)
 		memcpy(&dev->writable[at + PCI_CAP_FLAGS], write_mask, len);
 	dev->config[dev->cap_last ? dev->cap_last + PCI_CAP_LIST_NEXT : PCI_CAPABILITY_LIST] =
 		(uint8_t)at;
 	dev->config[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
 	dev->cap_last = at;
-	dev->cap_end = at + PCI_CAP_FLAGS + (unsigned int)len;
+	dev->cap_end = MAX_OF(dev->cap_end, at + PCI_CAP_FLAGS + (unsigned int)len);
 	return (int)at;
 }
 
@@ -110,6 +119,14 @@ void pci_set_config_hook(struct pci_device *dev, const struct pci_config_hook *h
 static bool overlaps(unsigned int offset, unsigned int size, unsigned int start, unsigned int len)
 {
 	return offset < start + len && start < offset + size;
+}
+
+static bool is_hooked(const struct pci_device *dev, unsigned int offset, unsigned int size)
+{
+	const struct pci_config_hook *hook = &dev->hook;
+
+	return overlaps(offset, size, hook->offset, hook->size) &&
+	       (!hook->covers || hook->covers(hook->opaque, offset, size));
 }
 
 static bool access_ok(unsigned int offset, unsigned int size)
@@ -147,7 +164,7 @@ uint32_t pci_config_read(struct pci_device *dev, unsigned int offset, unsigned i
 
 	if (!access_ok(offset, size))
 		return UINT32_MAX;
-	if (!overlaps(offset, size, dev->hook.offset, dev->hook.size))
+	if (!is_hooked(dev, offset, size))
 		return pci_config_peek(dev, offset, size);
 	pthread_mutex_lock(&dev->config_lock);
 	value = dev->hook.read(dev->hook.opaque, offset, size);
@@ -193,6 +210,8 @@ static void write_config(struct pci_device *dev, unsigned int offset, uint32_t v
 		dev->command_changed(dev->opaque, pci_get16(dev, PCI_COMMAND));
 	if (msix && dev->msix_changed)
 		dev->msix_changed(dev->opaque);
+	if (dev->config_written)
+		dev->config_written(dev->opaque, offset, size);
 }
 
 void pci_config_write(struct pci_device *dev, unsigned int offset, uint32_t value,
@@ -201,7 +220,7 @@ void pci_config_write(struct pci_device *dev, unsigned int offset, uint32_t valu
 	if (!access_ok(offset, size))
 		return;
 	pthread_mutex_lock(&dev->config_lock);
-	if (overlaps(offset, size, dev->hook.offset, dev->hook.size))
+	if (is_hooked(dev, offset, size))
 		dev->hook.write(dev->hook.opaque, offset, value, size);
 	else if (offset + size <= PCI_CONFIG_USED)
 		write_config(dev, offset, value, size);

@@ -50,7 +50,9 @@ struct pci_device {
 	uint64_t mapped[PCI_BAR_COUNT]; /* 0: not mapped */
 	struct pci_config_hook hook;
 	void (*command_changed)(void *opaque, uint16_t command);
+	void (*config_written)(void *opaque, unsigned int offset, unsigned int size);
 	void (*msix_changed)(void *opaque);
+	void (*msix_table_written)(void *opaque);
 	void *opaque;
 	struct pci_msix msix;
 	bool intx_wanted; /* as the device said */

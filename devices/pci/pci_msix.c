@@ -55,7 +55,10 @@ static int add_capability(struct pci_device *dev, const struct pci_params *param
 	le_put16(mask, PCI_MSIX_FLAGS - shift, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	le_put32(body, PCI_MSIX_TABLE - shift, dev->msix.table_offset | params->msix_bar);
 	le_put32(body, PCI_MSIX_PBA - shift, dev->msix.pba_offset | params->msix_bar);
-	at = pci_add_capability(dev, PCI_CAP_ID_MSIX, body, sizeof(body), mask, err);
+	at = params->msix_cap
+		     ? pci_add_capability_at(dev, params->msix_cap, PCI_CAP_ID_MSIX, body,
+					     sizeof(body), mask, err)
+		     : pci_add_capability(dev, PCI_CAP_ID_MSIX, body, sizeof(body), mask, err);
 	if (at < 0)
 		return at;
 	dev->msix.cap = (unsigned int)at;
@@ -172,6 +175,16 @@ bool pci_msix_enabled(struct pci_device *dev)
 	enabled = is_enabled(dev);
 	pthread_mutex_unlock(&dev->lock);
 	return enabled;
+}
+
+bool pci_msix_live(struct pci_device *dev, unsigned int vector)
+{
+	bool live;
+
+	pthread_mutex_lock(&dev->lock);
+	live = is_enabled(dev) && vector < dev->msix.count && !dev->msix.vectors[vector].held;
+	pthread_mutex_unlock(&dev->lock);
+	return live;
 }
 
 int pci_msix_eventfd(struct pci_device *dev, unsigned int vector, struct error *err)
@@ -300,6 +313,8 @@ static void msix_write(void *opaque, uint64_t offset, uint64_t value, unsigned i
 	if (apply(dev, (unsigned int)(at / MSIX_ENTRY_SIZE), &err) < 0)
 		log_ratelimited(&dev->map_log, LOG_LEVEL_WARNING, "%s", error_message(&err));
 	pthread_mutex_unlock(&dev->lock);
+	if (dev->msix_table_written)
+		dev->msix_table_written(dev->opaque);
 }
 
 const struct io_ops pci_msix_io_ops = {.name = "msix", .read = msix_read, .write = msix_write};

@@ -31,6 +31,7 @@ static struct {
 	bool pin[GSI_COUNT];
 	unsigned int pin_calls, bells, signals;
 	uint64_t bell_addr;
+	struct kvm_irqfd irqfd; /* the last */
 } kvm;
 
 /* What a test answers to those that are not KVM's; NULL: no such request. */
@@ -58,6 +59,9 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 		assert_int_equal(bell->len, 0);
 		kvm.bells += bell->flags & KVM_IOEVENTFD_FLAG_DEASSIGN ? -1U : 1U;
 		kvm.bell_addr = bell->addr;
+		break;
+	case KVM_IRQFD:
+		kvm.irqfd = *(const struct kvm_irqfd *)arg;
 		break;
 	case KVM_GET_CLOCK:
 		memset(arg, 0, sizeof(struct kvm_clock_data));

@@ -155,9 +155,67 @@ static void *ram_ptr(void *opaque, uint64_t gpa, uint64_t len)
 	return &m->ram[gpa - FAKE_RAM_BASE];
 }
 
+static int map_memory(void *opaque, uint64_t gpa, uint64_t size, void *memory, struct error *err)
+{
+	struct fake_machine *m = opaque;
+
+	if (m->refuse_memory || m->memory_count == FAKE_BARS_MAX)
+		return error_set(err, -ENOSPC, "no slot left");
+	/* As KVM has it. */
+	assert_int_equal(gpa % 4096, 0);
+	assert_int_equal(size % 4096, 0);
+	assert_non_null(memory);
+	m->memory[m->memory_count++] = (struct fake_memory){gpa, size, memory};
+	return 0;
+}
+
+static void unmap_memory(void *opaque, uint64_t gpa)
+{
+	struct fake_machine *m = opaque;
+
+	for (unsigned int i = 0; i < m->memory_count; i++) {
+		if (m->memory[i].gpa != gpa)
+			continue;
+		m->memory[i] = m->memory[--m->memory_count];
+		return;
+	}
+	abort();
+}
+
+static int intx_assign(void *opaque, int trigger, int resample, struct error *err)
+{
+	struct fake_machine *m = opaque;
+
+	if (m->refuse_intx)
+		return error_set(err, -EBUSY, "no irqfd");
+	assert_true(m->intx_trigger < 0);
+	m->intx_trigger = trigger;
+	m->intx_resample = resample;
+	return 0;
+}
+
+static void intx_remove(void *opaque, int trigger)
+{
+	struct fake_machine *m = opaque;
+
+	assert_int_equal(m->intx_trigger, trigger);
+	m->intx_trigger = m->intx_resample = FD_NONE;
+}
+
+static const struct intx_fd_ops fake_intx_fd_ops = {.assign = intx_assign, .remove = intx_remove};
+
+void fake_machine_offer_fds(struct fake_machine *m)
+{
+	m->attach.map_memory = map_memory;
+	m->attach.unmap_memory = unmap_memory;
+	m->attach.intx_fds = &fake_intx_fd_ops;
+	m->attach.intx_fd_opaque = m;
+}
+
 void fake_machine_init(struct fake_machine *m)
 {
 	memset(m, 0, sizeof(*m));
+	m->intx_trigger = m->intx_resample = FD_NONE;
 	m->attach = (struct pci_attach){.memory = {ram_ptr, m},
 					.intx = fake_line_of(&m->line),
 					.msi = &fake_msi_ops,
@@ -174,6 +232,8 @@ void fake_machine_check_empty(const struct fake_machine *m)
 	assert_int_equal(m->bar_count, 0);
 	assert_int_equal(m->bell_count, 0);
 	assert_int_equal(m->msi_count, 0);
+	assert_int_equal(m->memory_count, 0);
+	assert_true(m->intx_trigger < 0);
 	assert_false(m->line.level);
 }
 

@@ -35,6 +35,11 @@ struct fake_bell {
 	int eventfd;
 };
 
+struct fake_memory {
+	uint64_t gpa, size;
+	void *memory;
+};
+
 struct fake_machine {
 	uint8_t ram[FAKE_RAM_SIZE] __attribute__((aligned(4096)));
 	uint64_t ram_used; /* bytes given out by driver_alloc() */
@@ -44,11 +49,17 @@ struct fake_machine {
 	struct fake_bell bells[FAKE_BELLS_MAX];
 	unsigned int bell_count;
 	unsigned int msi_count; /* allocated now */
-	bool refuse_map, refuse_msi;
+	struct fake_memory memory[FAKE_BARS_MAX];
+	unsigned int memory_count;
+	int intx_trigger, intx_resample; /* FD_NONE: not assigned */
+	bool refuse_map, refuse_msi, refuse_memory, refuse_intx;
 	struct pci_attach attach;
 };
 
 void fake_machine_init(struct fake_machine *m);
+/* The function is given no way for the kernel to signal its pin, or to map memory, unless this is
+ * called. */
+void fake_machine_offer_fds(struct fake_machine *m);
 /* Nothing may be left of a function that is gone. */
 void fake_machine_check_empty(const struct fake_machine *m);
 

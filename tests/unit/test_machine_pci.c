@@ -114,6 +114,26 @@ static void test_shared_pins(void **state _unused_)
 	unmake(&t);
 }
 
+/* api.rst, 4.75: KVM_IRQFD_FLAG_RESAMPLE, with the descriptor that an end of interrupt signals. */
+static void test_pin_by_descriptor(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	static struct machine_test t;
+	struct pci_attach attach;
+
+	make(&t);
+	attach = machine_pci_attach(t.pci, 3);
+	assert_int_equal(attach.intx_fds->assign(attach.intx_fd_opaque, 70, 71, &err), 0);
+	assert_int_equal(kvm.irqfd.fd, 70);
+	assert_int_equal(kvm.irqfd.resamplefd, 71);
+	assert_int_equal(kvm.irqfd.flags, KVM_IRQFD_FLAG_RESAMPLE);
+	assert_int_equal(kvm.irqfd.gsi, arch_pci_intx_gsi(3));
+	attach.intx_fds->remove(attach.intx_fd_opaque, 70);
+	assert_int_equal(kvm.irqfd.flags, KVM_IRQFD_FLAG_DEASSIGN);
+	assert_int_equal(kvm.irqfd.gsi, arch_pci_intx_gsi(3));
+	unmake(&t);
+}
+
 static void test_without_devices(void **state _unused_)
 {
 	static struct machine_test t;
@@ -362,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_what_a_guest_finds),
 		cmocka_unit_test(test_bars),
 		cmocka_unit_test(test_shared_pins),
+		cmocka_unit_test(test_pin_by_descriptor),
 		cmocka_unit_test(test_without_devices),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_unplug_and_plug),

@@ -192,8 +192,8 @@ static void hook_write(void *opaque _unused_, unsigned int offset, uint32_t valu
 static void test_config_hook(void **state _unused_)
 {
 	static struct pci_test t;
-	const struct pci_config_hook hook = {0x82, 4, hook_read, hook_write,
-					     (void *)(uintptr_t)&bar_ops};
+	const struct pci_config_hook hook = {
+		0x82, 4, hook_read, hook_write, (void *)(uintptr_t)&bar_ops, NULL};
 
 	make(&t);
 	pci_set_config_hook(t.dev, &hook);
