@@ -119,6 +119,7 @@ static int bind_and_attach(struct vfio_device *dev, const struct vfio_source *so
 	if (r < 0)
 		return bind_failed(dev, source, r, err);
 	r = vfio_call(dev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+	dev->attached = r == 0;
 	return r < 0 ? attach_failed(dev, r, err) : 0;
 }
 
@@ -163,9 +164,14 @@ int vfio_device_open(const struct vfio_source *source, struct iommufd *io, struc
 
 void vfio_device_free(struct vfio_device *dev)
 {
+	struct vfio_device_detach_iommufd_pt detach = {.argsz = sizeof(detach)};
+
 	if (!dev)
 		return;
 	vfio_regions_unmap(dev);
+	/* Whoever passed a descriptor may keep it open. */
+	if (dev->attached)
+		vfio_call(dev, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
 	close_fdp(&dev->fd);
 	free(dev);
 }

@@ -16,7 +16,7 @@ struct vfio_region {
 struct vfio_device {
 	int fd; /* owned */
 	char name[24];
-	bool can_reset;
+	bool attached, can_reset;
 	struct vfio_region regions[VFIO_PCI_NUM_REGIONS];
 	struct vfio_bar bars[VFIO_BARS];
 	struct {

@@ -239,6 +239,8 @@ static int answer(unsigned long request, void *arg)
 		fake_vfio.bound = true;
 	} else if (request == VFIO_DEVICE_ATTACH_IOMMUFD_PT) {
 		fake_vfio.attached = ((struct vfio_device_attach_iommufd_pt *)arg)->pt_id == 5;
+	} else if (request == VFIO_DEVICE_DETACH_IOMMUFD_PT) {
+		fake_vfio.attached = false;
 	} else if (request == VFIO_DEVICE_GET_INFO) {
 		struct vfio_device_info *info = arg;
 
@@ -260,6 +262,12 @@ static int answer(unsigned long request, void *arg)
 	return 0;
 }
 
+/* Switching interrupts off cannot fail. */
+static bool can_fail(unsigned long request, const struct vfio_irq_set *set)
+{
+	return request != VFIO_DEVICE_SET_IRQS || !(set->flags & VFIO_IRQ_SET_DATA_NONE);
+}
+
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd _unused_, unsigned long request, ...)
 {
@@ -270,7 +278,8 @@ int __wrap_ioctl(int fd _unused_, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, void *);
 	va_end(ap);
-	r = fake_vfio.fails.request == request ? -fake_vfio.fails.code : answer(request, arg);
+	r = fake_vfio.fails.request == request && can_fail(request, arg) ? -fake_vfio.fails.code
+									 : answer(request, arg);
 	if (r < 0)
 		errno = -r;
 	return r < 0 ? -1 : r;

@@ -225,6 +225,7 @@ static void test_open(void **state _unused_)
 	assert_int_equal(vfio_device_reset(dev, &err), 0);
 	assert_int_equal(fake_vfio.resets, 1);
 	vfio_device_free(dev);
+	assert_false(fake_vfio.attached);
 }
 
 static void test_open_by_descriptor(void **state _unused_)

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* BARs: registers by calls of vfio, and the pieces that can be mapped as memory of the guest. */
+#include "base/util.h"
+#include "devices/vfio/vfio_pci_impl.h"
+
+#define MEMORY_BAR_MIN 4096U
+
+static uint64_t bar_read(void *opaque, uint64_t offset, unsigned int size)
+{
+	const struct vfio_pci_bar *bar = opaque;
+
+	return vfio_read(bar->v->device, bar->index, offset, size);
+}
+
+static void bar_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+{
+	const struct vfio_pci_bar *bar = opaque;
+
+	vfio_write(bar->v->device, bar->index, offset, value, size);
+}
+
+static const struct io_ops bar_io_ops = {.name = "vfio-pci", .read = bar_read, .write = bar_write};
+
+static void unmap_windows(struct vfio_pci_bar *bar)
+{
+	const struct vfio_bar *info = vfio_device_bar(bar->v->device, bar->index);
+	const struct pci_attach *attach = &bar->v->attach;
+
+	while (bar->mapped > 0)
+		attach->unmap_memory(attach->bar_opaque,
+				     bar->base + info->windows[--bar->mapped].offset);
+	bar->base = 0;
+}
+
+/* What cannot be mapped is reached by the registers, which are slower and as good. */
+static void moved(void *opaque, uint64_t base)
+{
+	struct vfio_pci_bar *bar = opaque;
+	const struct vfio_bar *info = vfio_device_bar(bar->v->device, bar->index);
+	const struct pci_attach *attach = &bar->v->attach;
+	struct error err = ERROR_INIT;
+
+	unmap_windows(bar);
+	if (base == 0 || !attach->map_memory)
+		return;
+	bar->base = base;
+	for (; bar->mapped < info->window_count; bar->mapped++) {
+		const struct vfio_window *w = &info->windows[bar->mapped];
+
+		if (attach->map_memory(attach->bar_opaque, base + w->offset, w->size, w->address,
+				       &err) == 0)
+			continue;
+		log_ratelimited(&bar->v->log, LOG_LEVEL_WARNING,
+				"%s: BAR %u is not mapped into the guest, each access to it is an "
+				"exit: %s",
+				bar->v->name, bar->index, error_message(&err));
+		return;
+	}
+}
+
+static enum pci_bar_kind kind_of(uint32_t flags)
+{
+	if (flags & PCI_BASE_ADDRESS_SPACE_IO)
+		return PCI_BAR_IO;
+	if ((flags & PCI_BASE_ADDRESS_MEM_TYPE_MASK) != PCI_BASE_ADDRESS_MEM_TYPE_64)
+		return PCI_BAR_MEM32;
+	return flags & PCI_BASE_ADDRESS_MEM_PREFETCH ? PCI_BAR_MEM64_PREFETCH : PCI_BAR_MEM64;
+}
+
+int vfio_pci_bars_params(struct vfio_pci *v, struct pci_params *params, struct error *err)
+{
+	for (unsigned int i = 0; i < PCI_BAR_COUNT; i++) {
+		const struct vfio_bar *info = vfio_device_bar(v->device, i);
+		struct pci_bar *bar = &params->bars[i];
+
+		v->bars[i] = (struct vfio_pci_bar){.v = v, .index = i};
+		if (info->size == 0)
+			continue;
+		if (info->size & (info->size - 1))
+			return error_set(err, -EINVAL,
+					 "device %s: BAR %u has 0x%llx bytes, which is no power of "
+					 "two",
+					 v->name, i, (unsigned long long)info->size);
+		bar->kind = kind_of((uint32_t)vfio_read(v->device, VFIO_CONFIG_SPACE,
+							PCI_BASE_ADDRESS_0 + 4 * i, 4));
+		bar->size = info->size;
+		/* A guest's BAR has a page of its own; what is above the device's reads ones. */
+		if (bar->kind != PCI_BAR_IO)
+			bar->size = MAX_OF(bar->size, MEMORY_BAR_MIN);
+		bar->ops = &bar_io_ops;
+		bar->opaque = &v->bars[i];
+		bar->moved = moved;
+	}
+	return 0;
+}
