@@ -30,6 +30,8 @@ const struct cli_option cli_options[] = {
 	 "a raw image or block device as a disk; several times for several, keys in vmm(1)"},
 	{"net", OPTION_LIST, VM, false, "tap=NAME[,...]",
 	 "a network card on a tap; several times for several, keys in vmm(1)"},
+	{"device", OPTION_LIST, VM, false, "ADDRESS[,...]",
+	 "a PCI device of the host; several times for several, keys in vmm(1)"},
 	{"api-socket", OPTION_TEXT, VM, true, "PATH", "serve the HTTP API on this UNIX socket"},
 	{"agent", OPTION_TEXT, VM, true, "PATH", "luod's socket: luod drives this VM's updates"},
 	{"preserve-on-update", OPTION_FLAG, VM, false, NULL,

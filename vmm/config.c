@@ -126,6 +126,7 @@ void config_check_devices(const struct vm_config *config, struct problems *p)
 	check_vsock(p, &config->vsock);
 	config_check_disks(config, p);
 	config_check_nets(config, p);
+	config_check_passed(config, p);
 	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
 		for (unsigned int j = i + 1; j < ARRAY_SIZE(paths); j++)
 			check_distinct(p, paths[i].key, paths[i].path, paths[j].key, paths[j].path);

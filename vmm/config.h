@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "devices/vfio/config.h"
 #include "devices/virtio/balloon/config.h"
 #include "devices/virtio/blk/config.h"
 #include "devices/virtio/net/config.h"
@@ -26,6 +27,7 @@
 #define VM_RNG_SOURCE_DEFAULT "/dev/urandom"
 #define VM_DISKS_MAX	      16
 #define VM_NETS_MAX	      8
+#define VM_PASSED_MAX	      8				     /* devices of the host */
 #define VM_DEVICE_NAME_MAX    (VIRTIO_BLK_CONFIG_ID_MAX + 1) /* bytes, terminator included */
 #define VM_CMDLINE_MAX	      2048 /* COMMAND_LINE_SIZE of x86 Linux, terminator included */
 
@@ -65,6 +67,8 @@ struct vm_config {
 	unsigned int disk_count;
 	struct virtio_net_config nets[VM_NETS_MAX]; /* the same */
 	unsigned int net_count;
+	struct vfio_pci_config devices[VM_PASSED_MAX]; /* passed through; the same */
+	unsigned int device_count;
 	char api_socket[PATH_MAX]; /* "" for none */
 	char agent[PATH_MAX];	   /* luod's socket; "" for none */
 	bool preserve_on_update;
@@ -91,12 +95,13 @@ void vm_config_keep(struct vm_config *config);
 json_t *vm_config_to_json(const struct vm_config *config);
 
 /* Whether it has the device of that key, one of those that can come and go while the guest runs
- * ("rng", "hvc", "balloon", "vsock"; 0 for "disk" and "net", of which there can always be one
- * more). 1, 0, or -ENOENT: the key is none of these. */
+ * ("rng", "hvc", "balloon", "vsock"; 0 for "disk", "net" and "device", of which there can always
+ * be one more). 1, 0, or -ENOENT: the key is none of these. */
 int vm_config_has_device(const struct vm_config *config, const char *key);
-/* Takes a device out by its name: "rng", "hvc", "balloon", "vsock", or the id of a disk or a
- * network card.
- */
+/* The device of the host with that id; NULL: none. */
+struct vfio_pci_config *vm_config_find_passed(struct vm_config *config, const char *id);
+/* Takes a device out by its name: "rng", "hvc", "balloon", "vsock", or the id of a disk, a
+ * network card or a device of the host. */
 void vm_config_forget_device(struct vm_config *config, const char *name);
 /* The devices that can come and go, from one configuration into another. */
 void vm_config_copy_devices(struct vm_config *to, const struct vm_config *from);

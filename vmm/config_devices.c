@@ -12,7 +12,7 @@
 static const struct {
 	const char *key;
 	config_add_fn *add;
-} lists[] = {{"disk", config_add_disks}, {"net", config_add_nets}};
+} lists[] = {{"disk", config_add_disks}, {"net", config_add_nets}, {"device", config_add_passed}};
 
 config_add_fn *config_adder(const char *key)
 {
@@ -33,6 +33,10 @@ static bool id_is_used(const struct vm_config *config, const char *id)
 		if (strcmp(config->nets[i].id, id) == 0)
 			return true;
 	}
+	for (unsigned int i = 0; i < config->device_count; i++) {
+		if (strcmp(config->devices[i].id, id) == 0)
+			return true;
+	}
 	return vm_config_has_device(config, id) != -ENOENT;
 }
 
@@ -44,6 +48,10 @@ static bool slot_is_used(const struct vm_config *config, unsigned int slot)
 	}
 	for (unsigned int i = 0; i < config->net_count; i++) {
 		if (config->nets[i].slot == slot)
+			return true;
+	}
+	for (unsigned int i = 0; i < config->device_count; i++) {
+		if (config->devices[i].slot == slot)
 			return true;
 	}
 	return false;
@@ -72,33 +80,44 @@ static void choose_id(const struct vm_config *config, const char *kind, char *id
 	snprintf(id, size, "%s", chosen);
 }
 
-/* There are more slots than devices can be asked for. */
-_Static_assert(VM_DISKS_MAX + VM_NETS_MAX <= VIRTIO_SLOT_MAX, "a slot for each");
-
-static void choose_slot(const struct vm_config *config, uint8_t *slot)
+/* More devices can be asked for than there are slots. */
+static void choose_slot(const struct vm_config *config, const char *id, uint8_t *slot,
+			struct problems *problems)
 {
 	uint8_t free_slot = 1;
 
 	if (*slot)
 		return;
-	while (slot_is_used(config, free_slot))
+	while (free_slot <= VIRTIO_SLOT_MAX && slot_is_used(config, free_slot))
 		free_slot++;
-	*slot = free_slot;
+	if (free_slot > VIRTIO_SLOT_MAX)
+		problem_add(problems,
+			    "%s: no PCI slot is left: a VM can have %d disks, network cards and "
+			    "devices of the host",
+			    id, VIRTIO_SLOT_MAX);
+	else
+		*slot = free_slot;
 }
 
-void config_name_devices(struct vm_config *config)
+void config_name_devices(struct vm_config *config, struct problems *problems)
 {
 	for (unsigned int i = 0; i < config->disk_count; i++) {
 		struct virtio_blk_config *disk = &config->disks[i];
 
 		choose_id(config, "disk", disk->id, sizeof(disk->id));
-		choose_slot(config, &disk->slot);
+		choose_slot(config, disk->id, &disk->slot, problems);
 	}
 	for (unsigned int i = 0; i < config->net_count; i++) {
 		struct virtio_net_config *net = &config->nets[i];
 
 		choose_id(config, "net", net->id, sizeof(net->id));
-		choose_slot(config, &net->slot);
+		choose_slot(config, net->id, &net->slot, problems);
+	}
+	for (unsigned int i = 0; i < config->device_count; i++) {
+		struct vfio_pci_config *device = &config->devices[i];
+
+		choose_id(config, "device", device->id, sizeof(device->id));
+		choose_slot(config, device->id, &device->slot, problems);
 	}
 }
 
@@ -141,6 +160,27 @@ static void forget_net(struct vm_config *config, const char *id)
 	}
 }
 
+struct vfio_pci_config *vm_config_find_passed(struct vm_config *config, const char *id)
+{
+	for (unsigned int i = 0; i < config->device_count; i++) {
+		if (strcmp(config->devices[i].id, id) == 0)
+			return &config->devices[i];
+	}
+	return NULL;
+}
+
+static void forget_passed(struct vm_config *config, const char *id)
+{
+	struct vfio_pci_config *device = vm_config_find_passed(config, id);
+	size_t after;
+
+	if (!device)
+		return;
+	after = (size_t)(&config->devices[config->device_count] - (device + 1));
+	memmove(device, device + 1, after * sizeof(*device));
+	config->device_count--;
+}
+
 void vm_config_forget_device(struct vm_config *config, const char *name)
 {
 	if (strcmp(name, "rng") == 0)
@@ -153,6 +193,7 @@ void vm_config_forget_device(struct vm_config *config, const char *name)
 		config->vsock = (struct virtio_vsock_config){0};
 	forget_disk(config, name);
 	forget_net(config, name);
+	forget_passed(config, name);
 }
 
 void vm_config_copy_devices(struct vm_config *to, const struct vm_config *from)
@@ -165,4 +206,6 @@ void vm_config_copy_devices(struct vm_config *to, const struct vm_config *from)
 	to->disk_count = from->disk_count;
 	memcpy(to->nets, from->nets, sizeof(to->nets));
 	to->net_count = from->net_count;
+	memcpy(to->devices, from->devices, sizeof(to->devices));
+	to->device_count = from->device_count;
 }

@@ -17,12 +17,12 @@ void config_read(json_t *json, struct vm_config *config, struct problems *proble
  * has. config_name_devices() gives them what is missing then.
  */
 typedef void config_add_fn(json_t *array, struct vm_config *config, struct problems *problems);
-config_add_fn config_add_disks, config_add_nets;
+config_add_fn config_add_disks, config_add_nets, config_add_passed;
 /* The function for that key; NULL: of it there is one at most. */
 config_add_fn *config_adder(const char *key);
 /* Gives each device its id and slot, after all that were given, so that none of them meets a chosen
  * one. */
-void config_name_devices(struct vm_config *config);
+void config_name_devices(struct vm_config *config, struct problems *problems);
 /* Whether the id and the slot that were given, not "" and 0, are free. path: of the device in the
  * document. */
 void config_check_place(const struct vm_config *config, const char *path, const char *id,
@@ -30,12 +30,14 @@ void config_check_place(const struct vm_config *config, const char *path, const 
 /* What they need on this host, and what two of them cannot both have. */
 void config_check_disks(const struct vm_config *config, struct problems *problems);
 void config_check_nets(const struct vm_config *config, struct problems *problems);
+void config_check_passed(const struct vm_config *config, struct problems *problems);
 /* Cards from that index on, which were asked for with vhost: those of before may do without. */
 void config_check_vhost(const struct vm_config *config, unsigned int first,
 			struct problems *problems);
 /* New reference; NULL: out of memory. */
 json_t *config_disks_to_json(const struct vm_config *config);
 json_t *config_nets_to_json(const struct vm_config *config);
+json_t *config_passed_to_json(const struct vm_config *config);
 
 /*
  * vm_config_validate() into a collection. given: the document that was read, or NULL; a key that

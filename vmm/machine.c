@@ -82,14 +82,6 @@ static int make_vcpus(struct machine *m, struct error *err)
 	return r;
 }
 
-static void on_device_gone(void *opaque, const char *name)
-{
-	struct machine *m = opaque;
-
-	vm_config_forget_device(&m->config, name);
-	log_info("%s: the guest has given the device back", name);
-}
-
 static int make_devices(struct machine *m, struct error *err)
 {
 	const struct arch_platform_params platform = {.config = &m->config,
@@ -109,7 +101,7 @@ static int make_devices(struct machine *m, struct error *err)
 		.loop = m->loop,
 		.ram = m->ram,
 		.control = &m->control,
-		.gone = on_device_gone,
+		.gone = machine_device_gone,
 		.opaque = m,
 	};
 	int r = arch_platform_new(&platform, &m->platform, err);
@@ -203,6 +195,13 @@ int machine_plug(struct machine *m, const struct vm_config *config, struct error
 
 int machine_request_unplug(struct machine *m, const char *device, struct error *err)
 {
+	struct vfio_pci_config *passed = vm_config_find_passed(&m->config, device);
+
+	/* Given up for an update, and not come back. */
+	if (passed && passed->away) {
+		vm_config_forget_device(&m->config, device);
+		return 0;
+	}
 	return machine_devices_request_unplug(m->devices, device, err);
 }
 

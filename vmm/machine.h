@@ -24,6 +24,7 @@ enum machine_event {
 	MACHINE_EVENT_ALL_VCPUS_RAN, /* since machine_start() every vCPU was in the guest and came
 					out of it, or was found waiting to be woken (halted, or an
 					AP not yet started); vmm/vcpu.h tells how that is seen */
+	MACHINE_EVENT_DEVICE_GONE,   /* the guest has given a device back */
 };
 
 /* On the loop's thread, one at a time: the machine may be freed in it. err is for
@@ -103,6 +104,20 @@ int machine_plug(struct machine *machine, const struct vm_config *config, struct
  * card) back. When it has done so, which may be never, machine_config() is without it. -ENOENT:
  * there is none. */
 int machine_request_unplug(struct machine *machine, const char *device, struct error *err);
+
+/*
+ * For an update: asks the guest for every device of the host. Each that is given up is told by
+ * MACHINE_EVENT_DEVICE_GONE, and marked in machine_config(). Its DMA has ended then.
+ */
+void machine_give_up(struct machine *machine);
+/* The id of a device that the guest still has; NULL: it has none. */
+const char *machine_not_given_up(const struct machine *machine);
+/*
+ * The end of that: they come back. updated: in the new kernel, where those with the policy detach
+ * do not. A device that cannot be opened is logged, and stays marked; one that the guest gives up
+ * only now comes back at once.
+ */
+void machine_take_back(struct machine *machine, bool updated);
 
 /* As virtio_blk_resize(); may wait for the disk's thread. -ENOENT: no disk has that id. */
 int machine_resize_disk(struct machine *machine, const char *id, uint64_t size, struct error *err);

@@ -10,12 +10,13 @@
 #include "devices/virtio/blk/blk.h"
 #include "devices/virtio/console.h"
 #include "vmm/kinds/kinds.h"
+#include "vmm/passthrough.h"
 
 /* A device and where it lives. */
 struct device {
 	const struct machine_kind *kind;
-	void *dev;		    /* what its kind makes; owned by the transport */
-	struct virtio_pci *v;	    /* owned */
+	void *dev;		    /* what its kind makes; owned by the transport, if any */
+	struct virtio_pci *v;	    /* owned; NULL: dev is a function by itself, and owned */
 	struct loop_thread *thread; /* owned; NULL: the main loop */
 	unsigned int slot;
 	char name[VM_DEVICE_NAME_MAX];
@@ -31,6 +32,8 @@ struct machine_devices {
 static void free_device(struct machine_devices *d, const struct device *device)
 {
 	machine_pci_remove(d->params.pci, device->slot);
+	if (device->kind->function)
+		device->kind->function->free(device->dev);
 	virtio_pci_free(device->v);
 	loop_thread_free(device->thread);
 }
@@ -45,18 +48,42 @@ static void insert(struct machine_devices *d, const struct device *device)
 	d->all[i] = *device;
 }
 
-/* Puts it into its slot. plug: of a machine that runs. On failure nothing is left of the device. */
-static int add(struct machine_devices *d, struct device *device, bool plug, struct error *err)
+/* The device and what carries it. On failure nothing is left. */
+static int make_device(struct machine_devices *d, struct device *device, unsigned int index,
+		       struct pci_device **ret, struct error *err)
 {
 	struct loop *loop = device->thread ? loop_thread_loop(device->thread) : d->params.loop;
 	const struct pci_attach attach = machine_pci_attach(d->params.pci, device->slot);
-	int r = virtio_pci_new(device->kind->ops, device->dev, loop, &attach, &device->v, err);
+	const struct machine_kind *kind = device->kind;
+	int r;
+
+	if (kind->function) {
+		r = kind->function->make(&d->params, index, &attach, &device->dev, err);
+		if (r == 0)
+			*ret = kind->function->pci(device->dev);
+		return r;
+	}
+	r = kind->make(&d->params, index, &device->dev, err);
+	if (r == 0)
+		r = virtio_pci_new(kind->ops, device->dev, loop, &attach, &device->v, err);
+	if (r == 0)
+		*ret = virtio_pci_function(device->v);
+	return r;
+}
+
+/* Puts it into its slot. plug: of a machine that runs. On failure nothing is left of the device. */
+static int add(struct machine_devices *d, struct device *device, unsigned int index, bool plug,
+	       struct error *err)
+{
+	struct pci_device *function = NULL;
+	int r = make_device(d, device, index, &function, err);
 
 	if (r < 0)
 		return r;
-	r = (plug ? machine_pci_plug : machine_pci_add)(d->params.pci, device->slot,
-							virtio_pci_function(device->v), err);
+	r = (plug ? machine_pci_plug : machine_pci_add)(d->params.pci, device->slot, function, err);
 	if (r < 0) {
+		if (device->kind->function)
+			device->kind->function->free(device->dev);
 		virtio_pci_free(device->v);
 		return r;
 	}
@@ -104,15 +131,13 @@ static int make_one(struct machine_devices *d, const struct machine_kind *kind, 
 	};
 	int r = 0;
 
-	if (find(d, name))
+	if (find(d, name) || (kind->is_away && kind->is_away(config, index)))
 		return 0;
 	snprintf(device.name, sizeof(device.name), "%s", name);
 	if (kind->thread)
 		r = start_thread(&device, err);
 	if (r == 0)
-		r = kind->make(&d->params, index, &device.dev, err);
-	if (r == 0)
-		r = add(d, &device, plug, err);
+		r = add(d, &device, index, plug, err);
 	if (r < 0)
 		loop_thread_free(device.thread);
 	return r;
@@ -271,7 +296,9 @@ int machine_devices_new(const struct machine_devices_params *params, struct mach
 		return error_set(err, -ENOMEM, "devices: out of memory");
 	d->params = *params;
 	machine_pci_on_ejected(d->params.pci, on_ejected, d);
-	r = make_missing(d, false, err);
+	d->params.passthrough = passthrough_new(params->ram);
+	r = d->params.passthrough ? make_missing(d, false, err)
+				  : error_set(err, -ENOMEM, "devices: out of memory");
 	d->params.config = NULL;
 	keep_or_take_back(d, true);
 	if (r < 0) {
@@ -289,20 +316,27 @@ void machine_devices_free(struct machine_devices *d)
 	machine_pci_on_ejected(d->params.pci, NULL, NULL);
 	while (d->count > 0)
 		free_device(d, &d->all[--d->count]);
+	passthrough_free(d->params.passthrough);
 	free(d);
 }
 
 size_t machine_devices_objects(struct machine_devices *d,
 			       struct state_object objects[MACHINE_DEVICES_MAX])
 {
+	size_t count = 0;
+
 	for (unsigned int i = 0; i < d->count; i++) {
 		struct device *device = &d->all[i];
+		struct state_object *object = &objects[count];
 
-		objects[i] = (struct state_object){.ops = virtio_pci_state_ops(device->v),
-						   .obj = device->v};
-		snprintf(objects[i].instance, sizeof(objects[i].instance), "%x", device->slot);
+		if (!device->v)
+			continue;
+		*object = (struct state_object){.ops = virtio_pci_state_ops(device->v),
+						.obj = device->v};
+		snprintf(object->instance, sizeof(object->instance), "%x", device->slot);
+		count++;
 	}
-	return d->count;
+	return count;
 }
 
 size_t machine_devices_state_size_max(struct machine_devices *d)
@@ -310,14 +344,14 @@ size_t machine_devices_state_size_max(struct machine_devices *d)
 	size_t size = 0;
 
 	for (unsigned int i = 0; i < d->count; i++)
-		size += virtio_pci_state_size_max(d->all[i].v);
+		size += d->all[i].v ? virtio_pci_state_size_max(d->all[i].v) : 0;
 	return size;
 }
 
 int machine_devices_drain(struct machine_devices *d, uint64_t deadline_ns, struct error *err)
 {
 	for (unsigned int i = 0; i < d->count; i++) {
-		int r = virtio_pci_drain(d->all[i].v, deadline_ns, err);
+		int r = d->all[i].v ? virtio_pci_drain(d->all[i].v, deadline_ns, err) : 0;
 
 		/* The one that refused goes on by itself. */
 		if (r < 0) {
@@ -330,14 +364,18 @@ int machine_devices_drain(struct machine_devices *d, uint64_t deadline_ns, struc
 
 void machine_devices_thaw(struct machine_devices *d)
 {
-	for (unsigned int i = 0; i < d->count; i++)
-		virtio_pci_thaw(d->all[i].v);
+	for (unsigned int i = 0; i < d->count; i++) {
+		if (d->all[i].v)
+			virtio_pci_thaw(d->all[i].v);
+	}
 }
 
 void machine_devices_resumed(struct machine_devices *d)
 {
-	for (unsigned int i = 0; i < d->count; i++)
-		virtio_pci_resumed(d->all[i].v);
+	for (unsigned int i = 0; i < d->count; i++) {
+		if (d->all[i].v)
+			virtio_pci_resumed(d->all[i].v);
+	}
 }
 
 const char *machine_devices_hvc(struct machine_devices *d)

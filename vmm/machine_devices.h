@@ -16,6 +16,7 @@
 #define MACHINE_DEVICES_MAX (PCI_SLOTS_MAX - 1)
 
 struct machine_devices;
+struct passthrough;
 
 /* config: borrowed for the call. The rest: borrowed for the life of the devices. */
 struct machine_devices_params {
@@ -24,6 +25,7 @@ struct machine_devices_params {
 	struct guest_ram *ram;
 	struct machine_pci *pci;
 	struct machine_control *control;
+	struct passthrough *passthrough; /* made by machine_devices_new() */
 	/* A guest gave the device of that name back and it is gone. May be NULL. */
 	void (*gone)(void *opaque, const char *name);
 	void *opaque;
@@ -39,8 +41,8 @@ void machine_devices_free(struct machine_devices *devices); /* NULL is fine */
  */
 int machine_devices_plug(struct machine_devices *devices, const struct vm_config *config,
 			 struct error *err);
-/* Asks the guest for the device of that name ("rng", "hvc", "balloon", "vsock", or the id of a disk
- * or a network card). -ENOENT: the VM has none. */
+/* Asks the guest for the device of that name ("rng", "hvc", "balloon", "vsock", or the id of a
+ * disk, a network card or a device of the host). -ENOENT: the VM has none. */
 int machine_devices_request_unplug(struct machine_devices *devices, const char *name,
 				   struct error *err);
 

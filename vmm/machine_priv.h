@@ -46,6 +46,7 @@ struct machine {
 	/* In the order of loading. */
 	struct state_object objects[MACHINE_OBJECTS_MAX];
 	size_t object_count;
+	bool giving_up;		  /* devices of the host are wanted back for an update */
 	bool memory_kept;	  /* no device gives any back to the host */
 	bool resumed;		  /* loaded and not started since */
 	bool started;		  /* at least once */
@@ -59,6 +60,9 @@ int machine_events_init(struct machine_events *events, struct loop *loop, machin
 void machine_events_done(struct machine_events *events);
 void machine_events_tell(struct machine_events *events, enum machine_event event,
 			 const struct error *err);
+
+/* machine_passthrough.c. As struct machine_devices_params has it; opaque: struct machine. */
+void machine_device_gone(void *opaque, const char *name);
 
 /* machine.c. The stateful objects as they are now. */
 void machine_list_objects(struct machine *m);

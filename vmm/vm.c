@@ -42,6 +42,8 @@ static void on_machine_event(void *opaque, enum machine_event event, const struc
 	case MACHINE_EVENT_ALL_VCPUS_RAN:
 		vm_raise(vm, VM_PENDING_RAN);
 		break;
+	case MACHINE_EVENT_DEVICE_GONE:
+		break;
 	case MACHINE_EVENT_RESET:
 		vm_raise(vm, VM_PENDING_RESET);
 		break;

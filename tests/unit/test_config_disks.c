@@ -89,7 +89,7 @@ static void test_added_and_forgotten(void **state _unused_)
 	assert_int_equal(config.disks[0].slot, 2);
 	config_add_disks(more, &config, &problems);
 	json_decref(more);
-	config_name_devices(&config);
+	config_name_devices(&config, &problems);
 	assert_int_equal(problems.count, 0);
 	/* The other one keeps its name and its slot. */
 	assert_string_equal(config.disks[0].id, "disk1");

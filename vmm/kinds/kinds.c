@@ -6,13 +6,8 @@
 static_assert(RAM_REGIONS_MAX <= VHOST_REGIONS_MAX, "guest RAM in more regions than vhost takes");
 
 const struct machine_kind *const machine_kinds[] = {
-	&machine_kind_disk,
-	&machine_kind_net,
-	&machine_kind_vsock,
-	&machine_kind_balloon,
-	&machine_kind_rng,
-	&machine_kind_hvc,
-	NULL,
+	&machine_kind_disk, &machine_kind_net, &machine_kind_vsock,  &machine_kind_balloon,
+	&machine_kind_rng,  &machine_kind_hvc, &machine_kind_device, NULL,
 };
 
 void machine_kind_vhost_ram(struct guest_ram *ram, struct vhost_ram *ret)

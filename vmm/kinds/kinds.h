@@ -15,16 +15,29 @@
 #include "devices/virtio/virtio.h"
 #include "vmm/machine_devices.h"
 
+/* A device that is a PCI function by itself, and no virtio device. It has no state: a guest gives
+ * it up before an update. */
+struct machine_function_kind {
+	/* params is borrowed for the device's life, but for its config. */
+	int (*make)(const struct machine_devices_params *params, unsigned int index,
+		    const struct pci_attach *attach, void **ret, struct error *err);
+	struct pci_device *(*pci)(void *dev); /* borrowed */
+	void (*free)(void *dev);	      /* off the bus already */
+};
+
 struct machine_kind {
 	const char *name;  /* key of the configuration; of the only one also the name */
 	unsigned int slot; /* 0: each has its own */
 	bool thread;	   /* each lives on a loop of its own, not on the main one */
 	const struct virtio_device_ops *ops;
+	const struct machine_function_kind *function; /* in the place of ops and make, or NULL */
 	/* How many a configuration asks for. */
 	unsigned int (*count)(const struct vm_config *config);
 	/* Where slot is 0: name (borrowed) and slot of one of them. */
 	const char *(*id)(const struct vm_config *config, unsigned int index);
 	unsigned int (*slot_of)(const struct vm_config *config, unsigned int index);
+	/* One that is in the configuration, and not in the machine now. NULL: none is. */
+	bool (*is_away)(const struct vm_config *config, unsigned int index);
 	/* What ops and the functions below are called with; owned by the transport from then on. */
 	int (*make)(const struct machine_devices_params *params, unsigned int index, void **ret,
 		    struct error *err);
@@ -40,6 +53,7 @@ extern const struct machine_kind machine_kind_net;
 extern const struct machine_kind machine_kind_balloon;
 extern const struct machine_kind machine_kind_rng;
 extern const struct machine_kind machine_kind_hvc;
+extern const struct machine_kind machine_kind_device;
 
 /* All of them, ended by NULL, in the order in which devices are made. */
 extern const struct machine_kind *const machine_kinds[];

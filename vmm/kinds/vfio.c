@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Devices of the host that are passed through. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "devices/vfio/vfio_pci.h"
+#include "vmm/kinds/kinds.h"
+#include "vmm/passthrough.h"
+
+/* How long a guest has for a device that the host wants back. */
+#define RELEASE_NS (10 * NSEC_PER_SEC)
+
+struct passed {
+	const struct machine_devices_params *params; /* borrowed */
+	struct vfio_pci *v;
+	struct loop_timer *release;
+	unsigned int slot;
+	char id[VFIO_PCI_ID_MAX + 1];
+	enum vfio_pci_policy policy;
+	bool asked; /* for the host */
+	bool counted;
+};
+
+static unsigned int count(const struct vm_config *config)
+{
+	return config->device_count;
+}
+
+static const char *id(const struct vm_config *config, unsigned int index)
+{
+	return config->devices[index].id;
+}
+
+static unsigned int slot_of(const struct vm_config *config, unsigned int index)
+{
+	return config->devices[index].slot;
+}
+
+static bool is_away(const struct vm_config *config, unsigned int index)
+{
+	return config->devices[index].away;
+}
+
+static void on_release(void *opaque)
+{
+	struct passed *d = opaque;
+
+	log_warning(
+		"device %s (%s): the guest has not given it up, and the host waits for it: it is "
+		"taken away",
+		d->id, vfio_pci_name(d->v));
+	machine_pci_take_out(d->params->pci, d->slot);
+}
+
+static void on_event(void *opaque, enum vfio_pci_event event)
+{
+	struct passed *d = opaque;
+
+	if (event == VFIO_PCI_EVENT_ERROR) {
+		log_error(
+			"device %s (%s): has reported an error that it cannot correct (PCIe AER): "
+			"the guest is asked to give it up",
+			d->id, vfio_pci_name(d->v));
+		machine_pci_request_unplug(d->params->pci, d->slot);
+		return;
+	}
+	/* The kernel asks again and again until it has it. */
+	if (d->asked)
+		return;
+	d->asked = true;
+	log_warning("device %s (%s): the host wants it back: the guest is asked to give it up",
+		    d->id, vfio_pci_name(d->v));
+	machine_pci_request_unplug(d->params->pci, d->slot);
+	loop_timer_arm(d->release, RELEASE_NS, 0);
+}
+
+static void free_device(void *dev)
+{
+	struct passed *d = dev;
+
+	loop_timer_free(d->release);
+	vfio_pci_free(d->v);
+	if (d->counted)
+		passthrough_put(d->params->passthrough);
+	free(d);
+}
+
+static int open_device(struct passed *d, const struct vfio_pci_config *config,
+		       const struct pci_attach *attach, struct error *err)
+{
+	struct vfio_pci_params params = {.config = config,
+					 .root = "",
+					 .loop = d->params->loop,
+					 .attach = attach,
+					 .event = on_event,
+					 .opaque = d};
+	int r = loop_timer_new(d->params->loop, on_release, d, &d->release, err);
+
+	if (r == 0)
+		r = passthrough_get(d->params->passthrough, &params.io, err);
+	if (r < 0)
+		return r;
+	d->counted = true;
+	return vfio_pci_new(&params, &d->v, err);
+}
+
+static int make(const struct machine_devices_params *params, unsigned int index,
+		const struct pci_attach *attach, void **ret, struct error *err)
+{
+	const struct vfio_pci_config *config = &params->config->devices[index];
+	struct passed *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return error_set(err, -ENOMEM, "device %s: out of memory", config->id);
+	d->params = params;
+	d->slot = config->slot;
+	d->policy = config->policy;
+	memcpy(d->id, config->id, sizeof(d->id));
+	r = open_device(d, config, attach, err);
+	if (r < 0) {
+		free_device(d);
+		return r;
+	}
+	*ret = d;
+	return 0;
+}
+
+static struct pci_device *function_of(void *dev)
+{
+	const struct passed *d = dev;
+
+	return vfio_pci_function(d->v);
+}
+
+/* No released kernel has handlers for vfio and iommufd files. */
+static int check_update(void *dev, struct error *err)
+{
+	const struct passed *d = dev;
+
+	if (d->policy != VFIO_PCI_PRESERVE)
+		return 0;
+	return error_set(
+		err, -EOPNOTSUPP,
+		"device-preserve: device %s (%s) has policy=preserve, and this kernel has no "
+		"live update handlers for vfio-pci and iommufd: give it policy=reset or "
+		"policy=detach, or remove it (vm.remove-device)",
+		d->id, vfio_pci_name(d->v));
+}
+
+static const struct machine_function_kind function = {
+	.make = make, .pci = function_of, .free = free_device};
+
+const struct machine_kind machine_kind_device = {
+	.name = "device",
+	.function = &function,
+	.count = count,
+	.id = id,
+	.slot_of = slot_of,
+	.is_away = is_away,
+	.check_update = check_update,
+};

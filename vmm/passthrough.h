@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What devices of the host that are passed through to one VM share: an address space for their DMA
+ * with all guest RAM in it, at the guest's own addresses. It is there while there is a device,
+ * since it pins the RAM. Loop's thread.
+ */
+#ifndef HOLDFAST_VMM_PASSTHROUGH_H
+#define HOLDFAST_VMM_PASSTHROUGH_H
+
+#include "iommu/iommufd.h"
+#include "vmm/guest_memory.h"
+
+struct passthrough;
+
+/* ram: borrowed for the life of the object. NULL: out of memory. */
+struct passthrough *passthrough_new(struct guest_ram *ram);
+void passthrough_free(struct passthrough *p); /* devices are gone. NULL is fine */
+
+/* For one more device; the first makes it. Borrowed until passthrough_put(). -ENOENT, -ENOMEM, ...
+ * with what the operator can do. */
+int passthrough_get(struct passthrough *p, struct iommufd **ret, struct error *err);
+void passthrough_put(struct passthrough *p);
+
+#endif
