@@ -9,12 +9,16 @@
 
 void vm_raise(struct vm *vm, unsigned int pending)
 {
+	static const struct error ended = {
+		.code = -ECANCELED,
+		.message =
+			"the guest was switched off or restarted, or crashed, at the same moment"};
+
 	vm->pending |= pending;
 	/* An update that has not come to its point of no return gives way. */
-	if (pending & (VM_PENDING_RESET | VM_PENDING_POWEROFF | VM_PENDING_CRASH))
-		update_cancel(vm->update, -ECANCELED,
-			      "the guest was switched off or restarted, or crashed, at the same "
-			      "moment");
+	if ((pending & (VM_PENDING_RESET | VM_PENDING_POWEROFF | VM_PENDING_CRASH)) &&
+	    update_cancel(vm->update, ended.code, ended.message))
+		steps_stop_waiting(vm->steps, &ended);
 	loop_timer_arm(vm->timer, 0, 0);
 }
 
@@ -43,6 +47,7 @@ static void on_machine_event(void *opaque, enum machine_event event, const struc
 		vm_raise(vm, VM_PENDING_RAN);
 		break;
 	case MACHINE_EVENT_DEVICE_GONE:
+		vm_raise(vm, VM_PENDING_DEVICE_GONE);
 		break;
 	case MACHINE_EVENT_RESET:
 		vm_raise(vm, VM_PENDING_RESET);
@@ -112,6 +117,12 @@ static void deal_while_busy(struct vm *vm)
 {
 	const unsigned int guest_asks = VM_PENDING_RESET | VM_PENDING_POWEROFF;
 
+	if (vm->pending & VM_PENDING_DEVICE_GONE) {
+		vm->pending &= ~(unsigned int)VM_PENDING_DEVICE_GONE;
+		steps_device_gone(vm->steps);
+		vm_look_again(vm);
+		return;
+	}
 	if (vm->pending & VM_PENDING_CRASH) {
 		struct error err = vm->crash;
 
@@ -140,7 +151,7 @@ static void deal_with_pending(void *opaque)
 		deal_while_busy(vm);
 		return;
 	}
-	vm->pending &= ~(unsigned int)VM_PENDING_RAN;
+	vm->pending &= ~(unsigned int)(VM_PENDING_RAN | VM_PENDING_DEVICE_GONE);
 	if (!vm->pending || vm->over || update_phase(vm->update) == UPDATE_FROZEN)
 		return;
 	if (vm->pending & VM_PENDING_CRASH) {
@@ -214,6 +225,7 @@ void vm_free(struct vm *vm)
 	update_cancel(vm->update, ending.code, ending.message);
 	while (update_is_busy(vm->update)) {
 		update_step_done(vm->update, UPDATE_STEP_RUN, ending.code, &ending);
+		steps_stop_waiting(vm->steps, &ending);
 		if (update_is_busy(vm->update) && loop_run_once(vm->parts.loop, 100) < 0)
 			break;
 	}

@@ -12,6 +12,7 @@ enum vm_pending {
 	VM_PENDING_RESET = 1 << 1,
 	VM_PENDING_POWEROFF = 1 << 2,
 	VM_PENDING_CRASH = 1 << 3,
+	VM_PENDING_DEVICE_GONE = 1 << 4,
 };
 
 struct vm {

@@ -110,12 +110,12 @@ const struct guest_memory_region *guest_ram_region(const struct guest_ram *ram, 
 static void tell_next(void *opaque)
 {
 	struct machine *m = opaque;
+	/* As the real one: what ends nothing first. */
+	static const enum machine_event order[] = {MACHINE_EVENT_ALL_VCPUS_RAN,
+						   MACHINE_EVENT_DEVICE_GONE, MACHINE_EVENT_CRASHED,
+						   MACHINE_EVENT_POWEROFF, MACHINE_EVENT_RESET};
 
-	for (unsigned int i = 0; i < 4; i++) {
-		/* As the real one: what ends nothing first. */
-		static const enum machine_event order[] = {
-			MACHINE_EVENT_ALL_VCPUS_RAN, MACHINE_EVENT_CRASHED, MACHINE_EVENT_POWEROFF,
-			MACHINE_EVENT_RESET};
+	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
 		const struct error crash = {.code = -EFAULT, .message = "fake crash"};
 
 		if (!(m->events & (1U << order[i])))
@@ -307,6 +307,45 @@ int machine_request_unplug(struct machine *m, const char *device, struct error *
 	if (r == 0 && vm_config_has_device(&m->config, device) <= 0)
 		return error_set(err, -ENOENT, "no %s", device);
 	return r;
+}
+
+void machine_give_up(struct machine *m)
+{
+	fake.gives_up++;
+	for (unsigned int i = 0; i < m->config.device_count; i++)
+		m->config.devices[i].asked = !m->config.devices[i].away;
+}
+
+const char *machine_not_given_up(const struct machine *m)
+{
+	for (unsigned int i = 0; i < m->config.device_count; i++) {
+		if (!m->config.devices[i].away)
+			return m->config.devices[i].id;
+	}
+	return NULL;
+}
+
+void machine_take_back(struct machine *m, bool updated)
+{
+	fake.takes_back++;
+	for (unsigned int i = m->config.device_count; i-- > 0;) {
+		if (updated && m->config.devices[i].policy == VFIO_PCI_DETACH)
+			vm_config_forget_device(&m->config, m->config.devices[i].id);
+		else
+			m->config.devices[i].away = m->config.devices[i].asked = false;
+	}
+}
+
+void fake_give_up_device(struct machine *m)
+{
+	for (unsigned int i = 0; i < m->config.device_count; i++) {
+		if (!m->config.devices[i].asked)
+			continue;
+		m->config.devices[i].asked = false;
+		m->config.devices[i].away = true;
+		break;
+	}
+	fake_tell(m, MACHINE_EVENT_DEVICE_GONE);
 }
 
 int machine_resize_disk(struct machine *m _unused_, const char *id, uint64_t size _unused_,

@@ -47,8 +47,9 @@ struct fake {
 	bool resets_in_pause;	   /* a vCPU asks for a reset just before it stops */
 	unsigned int machines;	   /* alive */
 	unsigned int power_button; /* pressed so often */
-	unsigned int undrains;	   /* devices went on after a drain */
-	struct machine *machine;   /* the last one built */
+	unsigned int gives_up, takes_back;
+	unsigned int undrains;	 /* devices went on after a drain */
+	struct machine *machine; /* the last one built */
 };
 
 extern struct fake fake;
@@ -62,6 +63,8 @@ void fake_set_register(struct machine *m, uint64_t value);
 uint64_t fake_register(const struct machine *m);
 /* The guest gives its entropy device back. */
 void fake_give_back_rng(struct machine *m);
+/* It gives up one of the devices of the host that it was asked for. */
+void fake_give_up_device(struct machine *m);
 /* What a guest does. */
 void fake_tell(struct machine *m, enum machine_event event);
 

@@ -54,6 +54,7 @@ static const struct {
 	[UPDATE_STEP_OPEN] = {MACHINE, SESSION, SESSION, 0},
 	[UPDATE_STEP_STATE_FILE] = {MACHINE, STATE, STATE, 0},
 	[UPDATE_STEP_PRESERVE] = {MACHINE | SESSION | STATE | KEPT, PRESERVED, PRESERVED, 0},
+	[UPDATE_STEP_GIVE_UP] = {MACHINE | RUNNING | PRESERVED, SAVED | DRAINED, 0, 0},
 	[UPDATE_STEP_PAUSE] = {MACHINE | PRESERVED, 0, 0, RUNNING},
 	[UPDATE_STEP_DRAIN] = {MACHINE | PRESERVED, RUNNING | DRAINED, DRAINED, 0},
 	[UPDATE_STEP_SETTLE] = {MACHINE | PRESERVED | DRAINED, RUNNING, 0, 0},
@@ -61,6 +62,7 @@ static const struct {
 	[UPDATE_STEP_CONTINUE] = {MACHINE, RUNNING, RUNNING, SAVED | DRAINED},
 	[UPDATE_STEP_CLOSE] = {SESSION, 0, 0, SESSION | STATE | PRESERVED | SAVED},
 	[UPDATE_STEP_RELEASE] = {MACHINE, SESSION | PRESERVED, 0, KEPT},
+	[UPDATE_STEP_TAKE_BACK] = {MACHINE | RUNNING, SAVED | DRAINED, 0, 0},
 	[UPDATE_STEP_TAKE] = {0, MACHINE, SESSION, 0},
 	[UPDATE_STEP_READ_STATE] = {SESSION, STATE, STATE, 0},
 	[UPDATE_STEP_READ_RAM] = {SESSION | STATE, RAM, RAM, 0},
@@ -69,6 +71,7 @@ static const struct {
 	[UPDATE_STEP_APPLY] = {MACHINE | STATE | DRAINED, RUNNING, KEPT, 0},
 	[UPDATE_STEP_ANNOUNCE] = {MACHINE | DRAINED, RUNNING, 0, 0},
 	[UPDATE_STEP_RUN] = {MACHINE | SESSION | KEPT, RUNNING, RUNNING, DRAINED},
+	[UPDATE_STEP_RETURN] = {MACHINE | RUNNING | SESSION, DRAINED, 0, 0},
 	[UPDATE_STEP_FINISH] = {MACHINE | SESSION, 0, 0, 0},
 };
 
@@ -276,9 +279,11 @@ static void test_every_step_of_every_edge_fails(void **state _unused_)
 			continue;
 		for (;;) {
 			for (unsigned int k = 0; k < edge->step_count; k++) {
-				/* Giving up cannot fail. */
+				/* Giving up cannot fail, nor giving devices back. */
 				if (edge->steps[k] == UPDATE_STEP_CLOSE ||
-				    edge->steps[k] == UPDATE_STEP_RELEASE)
+				    edge->steps[k] == UPDATE_STEP_RELEASE ||
+				    edge->steps[k] == UPDATE_STEP_TAKE_BACK ||
+				    edge->steps[k] == UPDATE_STEP_RETURN)
 					continue;
 				fail_edge_at(first, edge->steps[k]);
 				assert_undone(first, edge->steps[k]);

@@ -57,6 +57,7 @@ const char *update_verb_name(enum update_verb verb);
 	X(OPEN, WORK)	      /* a session for what will be preserved */                  \
 	X(STATE_FILE, INLINE) /* the memfd that the state will be written to */           \
 	X(PRESERVE, WORK)     /* guest RAM and state file into the session: slow */       \
+	X(GIVE_UP, INLINE)    /* the guest lets go of devices of the host */              \
 	X(PAUSE, INLINE)      /* vCPUs out of the guest */                                \
 	X(DRAIN, INLINE)      /* devices finish what they have taken, and take no more */ \
 	X(SETTLE, INLINE)     /* what the guest asked for before the pause is heard */    \
@@ -64,6 +65,7 @@ const char *update_verb_name(enum update_verb verb);
 	X(CONTINUE, INLINE)   /* vCPUs into the guest again */                            \
 	X(CLOSE, WORK)	      /* the session and all in it given up: unpins guest RAM */  \
 	X(RELEASE, INLINE)    /* devices may give guest memory back again */              \
+	X(TAKE_BACK, INLINE)  /* it gets them back, since there is no update */           \
 	X(TAKE, WORK)	      /* the session that the previous kernel handed over */      \
 	X(READ_STATE, INLINE) /* state copied out and checked, configuration from it */   \
 	X(READ_RAM, WORK)     /* guest RAM's memfds: slow */                              \
@@ -72,6 +74,7 @@ const char *update_verb_name(enum update_verb verb);
 	X(APPLY, INLINE)      /* the same, into the machine */                            \
 	X(ANNOUNCE, INLINE)   /* guest and devices are told that time has passed */       \
 	X(RUN, INLINE)	      /* until every vCPU came out of its first KVM_RUN */        \
+	X(RETURN, INLINE)     /* the guest gets devices of the host back */               \
 	X(FINISH, WORK)	      /* what was preserved is ours, LUO forgets it */
 
 enum update_step {
@@ -153,7 +156,7 @@ int update_check_invariant(enum update_phase phase, unsigned int facts, struct e
 
 /* ---- The table, for tests and documentation. ---- */
 
-#define UPDATE_EDGE_STEPS_MAX 5
+#define UPDATE_EDGE_STEPS_MAX 6
 
 struct update_edge {
 	enum update_verb verb;

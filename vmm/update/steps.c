@@ -40,6 +40,7 @@ const struct update_steps update_real_steps = {
 			[UPDATE_STEP_STATE_FILE] = {step_state_file, undo_state_file},
 			/* Its undo is that of open: there is no unpreserving of one file. */
 			[UPDATE_STEP_PRESERVE] = {step_preserve, NULL},
+			[UPDATE_STEP_GIVE_UP] = {step_give_up, undo_give_up},
 			[UPDATE_STEP_PAUSE] = {step_pause, undo_pause},
 			[UPDATE_STEP_DRAIN] = {step_drain, undo_drain},
 			[UPDATE_STEP_SETTLE] = {step_settle, NULL},
@@ -47,6 +48,7 @@ const struct update_steps update_real_steps = {
 			[UPDATE_STEP_CONTINUE] = {step_continue, NULL},
 			[UPDATE_STEP_CLOSE] = {step_close, NULL},
 			[UPDATE_STEP_RELEASE] = {step_release, NULL},
+			[UPDATE_STEP_TAKE_BACK] = {step_take_back, NULL},
 			/* No undo: closing a session that was taken up frees the guest's memory. */
 			[UPDATE_STEP_TAKE] = {step_take, NULL},
 			[UPDATE_STEP_READ_STATE] = {step_read_state, undo_read_state},
@@ -57,6 +59,7 @@ const struct update_steps update_real_steps = {
 			[UPDATE_STEP_APPLY] = {step_apply, NULL},
 			[UPDATE_STEP_ANNOUNCE] = {step_announce, NULL},
 			[UPDATE_STEP_RUN] = {step_run, NULL},
+			[UPDATE_STEP_RETURN] = {step_return, NULL},
 			[UPDATE_STEP_FINISH] = {step_finish, NULL},
 		},
 	.facts = facts,
@@ -76,8 +79,10 @@ int steps_new(struct vm_parts *parts, struct steps **ret, struct error *err)
 		.freeze_timeout_ms = FREEZE_TIMEOUT_MS_DEFAULT,
 	};
 	r = loop_timer_new(parts->loop, steps_settled, s, &s->settle_timer, err);
+	if (r == 0)
+		r = loop_timer_new(parts->loop, steps_not_given_up, s, &s->give_up_timer, err);
 	if (r < 0) {
-		free(s);
+		steps_free(s);
 		return r;
 	}
 	*ret = s;
@@ -89,6 +94,7 @@ void steps_free(struct steps *s)
 	if (!s)
 		return;
 	loop_timer_free(s->settle_timer);
+	loop_timer_free(s->give_up_timer);
 	state_writer_free(s->writer);
 	state_file_close(&s->file);
 	undo_read_ram(s);

@@ -30,6 +30,11 @@ void steps_set_update(struct steps *steps, struct update *update);
 bool steps_set_source(struct steps *steps, struct source *source);
 void steps_set_freeze_timeout(struct steps *steps, unsigned int timeout_ms);
 
+/* A guest has given a device up: ends the step that waits for the last of them. */
+void steps_device_gone(struct steps *steps);
+/* It will not give up any more: that step fails, if it is under way. */
+void steps_stop_waiting(struct steps *steps, const struct error *why);
+
 bool steps_session_is_open(const struct steps *steps);
 
 #endif

@@ -22,6 +22,8 @@ struct steps {
 	bool drained_by_us;	/* and its devices did */
 	struct loop_timer *settle_timer; /* owned */
 	unsigned int settle_turns;
+	bool giving_up; /* the guest was asked for devices, and has some of them still */
+	struct loop_timer *give_up_timer; /* owned: how long it may */
 
 	/* After it. */
 	int state_fd; /* owned: stays open beside the session, for whoever looks into a failure */
@@ -56,6 +58,13 @@ void undo_save(void *opaque);
 int step_continue(void *opaque, struct error *err);
 void steps_settled(void *opaque);
 int steps_make_writer(struct steps *s, struct error *err);
+
+/* steps_devices.c */
+int step_give_up(void *opaque, struct error *err);
+void undo_give_up(void *opaque);
+void steps_not_given_up(void *opaque);
+int step_take_back(void *opaque, struct error *err);
+int step_return(void *opaque, struct error *err);
 
 /* steps_resume.c */
 int step_take(void *opaque, struct error *err);

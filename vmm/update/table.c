@@ -103,19 +103,22 @@ const char *update_step_name(enum update_step step)
 		}                                                                                \
 	}
 
-/* Memory is kept before the first page is preserved, and until nothing is preserved any more: what
+/* Devices are given up last of what costs time beside the guest, so that it is without them for as
+ * short as can be, and no other guest waits for this in its pause.
+ * Memory is kept before the first page is preserved, and until nothing is preserved any more: what
  * is undone is undone last. */
 const struct update_edge update_edges[] = {
 	EDGE(PREPARE, RUNNING, PREPARING, PREPARED, RUNNING, TIMELINE_PREPARE, NO_VERB,
-	     STEP(PREFLIGHT), STEP(KEEP), STEP(OPEN), STEP(STATE_FILE), STEP(PRESERVE)),
+	     STEP(PREFLIGHT), STEP(KEEP), STEP(OPEN), STEP(STATE_FILE), STEP(PRESERVE),
+	     STEP(GIVE_UP)),
 	EDGE(FREEZE, PREPARED, FREEZING, FROZEN, PREPARED, TIMELINE_FREEZE, NO_VERB, STEP(PAUSE),
 	     STEP(DRAIN), STEP(SETTLE), STEP(SAVE)),
 	EDGE(THAW, FROZEN, FROZEN, PREPARED, FROZEN, NO_STAMP, NO_VERB, STEP(CONTINUE)),
-	EDGE(ABORT, PREPARED, PREPARED, RUNNING, PREPARED, NO_STAMP, NO_VERB, STEP(CLOSE),
-	     STEP(RELEASE)),
+	EDGE(ABORT, PREPARED, PREPARED, RUNNING, PREPARED, NO_STAMP, NO_VERB, STEP(TAKE_BACK),
+	     STEP(CLOSE), STEP(RELEASE)),
 	/* The guest first: giving up a session takes time in proportion to its RAM. */
-	EDGE(ABORT, FROZEN, FROZEN, RUNNING, FROZEN, NO_STAMP, NO_VERB, STEP(CONTINUE), STEP(CLOSE),
-	     STEP(RELEASE)),
+	EDGE(ABORT, FROZEN, FROZEN, RUNNING, FROZEN, NO_STAMP, NO_VERB, STEP(CONTINUE),
+	     STEP(TAKE_BACK), STEP(CLOSE), STEP(RELEASE)),
 	EDGE(RESUME, WAITING, WAITING, RETRIEVED, FAILED, TIMELINE_RETRIEVE, UPDATE_LOAD,
 	     STEP(TAKE), STEP(READ_STATE), STEP(READ_RAM)),
 	EDGE(RESUME, FAILED, FAILED, RETRIEVED, FAILED, TIMELINE_RETRIEVE, UPDATE_LOAD, STEP(TAKE),
@@ -124,8 +127,8 @@ const struct update_edge update_edges[] = {
 	     STEP(CHECK), STEP(APPLY)),
 	EDGE(RUN, LOADED, LOADED, RESUMED, FAILED, TIMELINE_RUN, NO_VERB, STEP(ANNOUNCE),
 	     STEP(RUN)),
-	EDGE(FINISH, RESUMED, RESUMED, RUNNING, RESUMED, TIMELINE_FINISH, NO_VERB, STEP(FINISH),
-	     STEP(CLOSE), STEP(RELEASE)),
+	EDGE(FINISH, RESUMED, RESUMED, RUNNING, RESUMED, TIMELINE_FINISH, NO_VERB, STEP(RETURN),
+	     STEP(FINISH), STEP(CLOSE), STEP(RELEASE)),
 };
 
 const unsigned int update_edge_count = ARRAY_SIZE(update_edges);

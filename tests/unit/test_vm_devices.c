@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Devices of the host in an update, on a fake machine and a fake LUO: the guest gives them up last
+ * before it is prepared, and has them back when there is no update, or after it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "fake_vm.h"
+#include "luo/client.h"
+#include "vmm/vm.h"
+
+#define SESSION	   LUO_VM_SESSION_PREFIX FAKE_ID
+#define DEADLINE_S 30U
+
+static struct {
+	struct loop *loop;
+	struct vm *vm;
+	bool answered;
+	int result;
+	char message[ERROR_MESSAGE_MAX];
+	struct loop_timer *deadline;
+} t;
+
+void __real_loop_timer_arm(struct loop_timer *timer, uint64_t delay_ns, uint64_t period_ns);
+void __wrap_loop_timer_arm(struct loop_timer *timer, uint64_t delay_ns, uint64_t period_ns);
+
+void __wrap_loop_timer_arm(struct loop_timer *timer, uint64_t delay_ns, uint64_t period_ns)
+{
+	if (delay_ns == DEADLINE_S * NSEC_PER_SEC)
+		t.deadline = timer;
+	__real_loop_timer_arm(timer, delay_ns, period_ns);
+}
+
+static void on_phase(void *o _unused_, enum update_phase phase _unused_)
+{
+}
+
+static void on_exit_of_vm(void *o _unused_, int exit_code _unused_, const char *reason _unused_)
+{
+}
+
+static const struct vm_callbacks callbacks = {on_phase, on_exit_of_vm};
+
+static void new_vm(bool resume)
+{
+	struct error err = ERROR_INIT;
+	struct vm_config config;
+
+	vm_config_init(&config);
+	strcpy(config.id, FAKE_ID);
+	strcpy(config.kernel, "/kernel");
+	config.memory = VM_MEMORY_MIN;
+	config.preserve_on_update = true;
+	config.device_count = 2;
+	config.devices[0] = (struct vfio_pci_config){
+		.host = "0000:65:00.0", .fd = FD_NONE, .id = "nic", .slot = 27};
+	config.devices[1] = (struct vfio_pci_config){.host = "0000:66:00.0",
+						     .fd = FD_NONE,
+						     .id = "gpu",
+						     .slot = 26,
+						     .policy = VFIO_PCI_DETACH};
+	assert_int_equal(vm_new(&config, resume, NULL, t.loop, &callbacks, NULL, &t.vm, &err), 0);
+}
+
+static int start(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	fake_reset();
+	memset(&t, 0, sizeof(t));
+	assert_int_equal(loop_new(&t.loop, &err), 0);
+	new_vm(false);
+	return vm_boot(t.vm, &err);
+}
+
+static int stop(void **state _unused_)
+{
+	vm_free(t.vm);
+	assert_int_equal(fake.machines, 0);
+	loop_free(t.loop);
+	fake_reset();
+	return 0;
+}
+
+static void on_done(void *o _unused_, int result, const struct error *err)
+{
+	t.answered = true;
+	t.result = result;
+	snprintf(t.message, sizeof(t.message), "%s", result < 0 ? err->message : "");
+}
+
+static void turn(void)
+{
+	for (unsigned int i = 0; i < 12; i++)
+		assert_int_equal(loop_run_once(t.loop, 5), 0);
+}
+
+static void begin(enum vm_verb verb)
+{
+	const struct vm_request request = {
+		.verb = verb, .caller = VM_CALLER_USER, .session_fd = FD_NONE};
+	struct error err = ERROR_INIT;
+
+	t.answered = false;
+	assert_int_equal(vm_request(t.vm, &request, on_done, NULL, &err), 0);
+}
+
+static int finish(void)
+{
+	for (unsigned int i = 0; !t.answered && i < 1000; i++)
+		assert_int_equal(loop_run_once(t.loop, 100), 0);
+	assert_true(t.answered);
+	turn();
+	return t.result;
+}
+
+static int ask(enum vm_verb verb)
+{
+	begin(verb);
+	return finish();
+}
+
+static unsigned int away(void)
+{
+	const struct vm_config *config = machine_config(fake.machine);
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < config->device_count; i++)
+		count += config->devices[i].away;
+	return count;
+}
+
+static void begin_prepare(void)
+{
+	begin(VM_PREPARE);
+	for (unsigned int i = 0; fake.gives_up == 0 && i < 1000; i++)
+		assert_int_equal(loop_run_once(t.loop, 100), 0);
+	turn();
+	/* All of its memory is preserved by now, and the guest runs. */
+	assert_true(fake_session_open(SESSION));
+	assert_true(machine_is_running(fake.machine));
+	assert_false(t.answered);
+}
+
+static void assert_whole(void)
+{
+	assert_string_equal(update_phase_name(vm_phase(t.vm)), "running");
+	assert_true(machine_is_running(fake.machine));
+	assert_false(fake_session_open(SESSION));
+	assert_int_equal(machine_config(fake.machine)->device_count, 2);
+	assert_int_equal(away(), 0);
+}
+
+static void prepare(void)
+{
+	begin_prepare();
+	fake_give_up_device(fake.machine);
+	turn();
+	assert_false(t.answered);
+	fake_give_up_device(fake.machine);
+	assert_int_equal(finish(), 0);
+	assert_int_equal(away(), 2);
+}
+
+static void test_abort(void **state _unused_)
+{
+	prepare();
+	assert_int_equal(ask(VM_ABORT), 0);
+	assert_whole();
+	fake.gives_up = 0;
+	prepare();
+	assert_int_equal(ask(VM_FREEZE), 0);
+	/* A thaw leads back to prepared: they stay away. */
+	assert_int_equal(ask(VM_THAW), 0);
+	assert_int_equal(away(), 2);
+	assert_int_equal(ask(VM_FREEZE), 0);
+	assert_int_equal(ask(VM_ABORT), 0);
+	assert_whole();
+}
+
+static void test_across(void **state _unused_)
+{
+	prepare();
+	assert_int_equal(ask(VM_FREEZE), 0);
+	fake_kexec();
+	vm_free(t.vm);
+	t.vm = NULL;
+	new_vm(true);
+	assert_int_equal(ask(VM_RESUME_PRESERVED), 0);
+	for (unsigned int i = 0; vm_phase(t.vm) != UPDATE_RUNNING && i < 1000; i++)
+		assert_int_equal(loop_run_once(t.loop, 10), 0);
+	/* One comes back, the other is gone. */
+	assert_int_equal(vm_config(t.vm)->device_count, 1);
+	assert_string_equal(vm_config(t.vm)->devices[0].id, "nic");
+	assert_false(vm_config(t.vm)->devices[0].away);
+}
+
+static void test_guest_does_not(void **state _unused_)
+{
+	begin_prepare();
+	fake_give_up_device(fake.machine);
+	turn();
+	assert_false(t.answered);
+	__real_loop_timer_arm(t.deadline, 0, 0);
+	assert_int_equal(finish(), -ETIMEDOUT);
+	assert_non_null(strstr(t.message, "has not given up device gpu within 30 seconds"));
+	assert_whole();
+	/* And once more, with a guest that does. */
+	fake.gives_up = 0;
+	prepare();
+}
+
+static void test_paused_guest(void **state _unused_)
+{
+	assert_int_equal(ask(VM_PAUSE), 0);
+	assert_int_equal(ask(VM_PREPARE), -EBUSY);
+	assert_non_null(strstr(t.message, "paused and cannot give up device nic"));
+	assert_int_equal(fake.gives_up, 0);
+	assert_int_equal(ask(VM_RESUME), 0);
+	assert_whole();
+}
+
+static void test_guest_is_switched_off(void **state _unused_)
+{
+	begin_prepare();
+	fake_tell(fake.machine, MACHINE_EVENT_POWEROFF);
+	assert_int_equal(finish(), -ECANCELED);
+	assert_false(fake_session_open(SESSION));
+}
+
+static void test_vmm_ends(void **state _unused_)
+{
+	begin_prepare();
+	vm_free(t.vm);
+	t.vm = NULL;
+	assert_int_equal(t.result, -ECANCELED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_abort, start, stop),
+		cmocka_unit_test_setup_teardown(test_across, start, stop),
+		cmocka_unit_test_setup_teardown(test_guest_does_not, start, stop),
+		cmocka_unit_test_setup_teardown(test_paused_guest, start, stop),
+		cmocka_unit_test_setup_teardown(test_guest_is_switched_off, start, stop),
+		cmocka_unit_test_setup_teardown(test_vmm_ends, start, stop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
