@@ -141,6 +141,11 @@ static void net_check(void)
 	net_say(true);
 }
 
+static void stray(const char *address)
+{
+	edu_stray(strtoull(address, NULL, 16));
+}
+
 static void use(const char *mib)
 {
 	memory_use(strtoull(mib, NULL, 10));
@@ -172,6 +177,8 @@ static const struct {
 	{"progress", root_progress, NULL},
 	{"run", NULL, root_run},
 	{"hvc", NULL, hvc},
+	{"edu", edu_say, NULL},
+	{"edu-stray", NULL, stray},
 	{"bench", NULL, bench_obey},
 };
 

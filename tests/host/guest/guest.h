@@ -146,6 +146,10 @@ void memory_use(uint64_t mib);
 /* Reads the entropy device all the time, if there is one; says what came of it. */
 void rng_start(void);
 void rng_say(void);
+/* Everything that QEMU's edu device can do, if there is one; says what came of it. */
+void edu_say(void);
+/* Makes it write and read that address, whatever is there. */
+void edu_stray(uint64_t address);
 /* Opens the virtio console, if there is one: what comes in is said as "heard text=...". */
 void hvc_start(void);
 /* Writes so many more numbered lines; returns how many were written in all. */

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * QEMU's device for teaching (its docs/specs/edu.rst), which the emulated host passes through:
+ * everything that it can do, without a driver. Registers by the BAR that sysfs lets a program map,
+ * DMA with the physical address of a page of this process, and an interrupt at a vector that the
+ * kernel counts and does nothing about.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "guest.h"
+
+#define DEVICES	   "/sys/bus/pci/devices"
+#define IDENTITY   0x11e81234U /* device and vendor */
+#define BAR_SIZE   0x100000U
+#define PAGE	   4096U
+#define TRIES	   2000 /* of 5 ms */
+#define DMA_BUFFER 0x40000U
+#define WORDS	   256U
+
+/* Registers. */
+#define REG_ID	      0x00U
+#define REG_LIVE      0x04U
+#define REG_FACTORIAL 0x08U
+#define REG_STATUS    0x20U
+#define REG_IRQ	      0x24U
+#define REG_RAISE     0x60U
+#define REG_ACK	      0x64U
+#define REG_DMA_FROM  0x80U
+#define REG_DMA_TO    0x88U
+#define REG_DMA_COUNT 0x90U
+#define REG_DMA_START 0x98U
+#define COMPUTING     0x01U
+#define DMA_RUN	      0x01U
+#define DMA_TO_RAM    0x02U
+
+/* PCI Local Bus 3.0, 6.1 and 6.8.1. */
+#define COMMAND	       0x04
+#define COMMAND_ON     0x06 /* memory, bus master */
+#define CAP_POINTER    0x34
+#define CAP_MSI	       0x05
+#define MSI_ENABLE     0x01
+#define MSI_64	       0x80
+#define LAPIC_OF_CPU_0 0xfee00000U
+/* POSTED_INTR_VECTOR of x86 Linux: without a KVM that uses it, it is counted ("PIN") and ended. */
+#define VECTOR 0xf2U
+
+struct edu {
+	char name[32];
+	int config;
+	volatile unsigned char *bar;
+};
+
+static int open_file(const struct edu *edu, const char *file, int flags)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), DEVICES "/%s/%s", edu->name, file);
+	return open(path, flags | O_CLOEXEC);
+}
+
+static uint32_t config_read(const struct edu *edu, off_t offset, size_t size)
+{
+	uint32_t value = 0;
+
+	return pread(edu->config, &value, size, offset) == (ssize_t)size ? value : UINT32_MAX;
+}
+
+static void config_write(const struct edu *edu, off_t offset, uint32_t value, size_t size)
+{
+	if (pwrite(edu->config, &value, size, offset) != (ssize_t)size)
+		say("fault kind=edu-config offset=%ld", (long)offset);
+}
+
+static bool is_edu(struct edu *edu, const char *name)
+{
+	if (name[0] == '.' || strlen(name) >= sizeof(edu->name))
+		return false;
+	strcpy(edu->name, name);
+	edu->config = open_file(edu, "config", O_RDWR);
+	if (edu->config >= 0 && config_read(edu, 0, 4) == IDENTITY)
+		return true;
+	if (edu->config >= 0)
+		close(edu->config);
+	return false;
+}
+
+static bool find(struct edu *edu)
+{
+	DIR *dir = opendir(DEVICES);
+	const struct dirent *entry;
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir)))
+		found = is_edu(edu, entry->d_name);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/*
+ * A device that was plugged in shows itself before its BAR has a place: at address 0 is memory, and
+ * a program that takes it for registers writes there. The kernel enables only what has its place.
+ */
+static bool enable(const struct edu *edu)
+{
+	unsigned long long start = 0;
+	char text[64] = "";
+	int fd = open_file(edu, "resource", O_RDONLY);
+	bool good;
+
+	if (fd < 0)
+		return false;
+	good = read(fd, text, sizeof(text) - 1) > 0 && sscanf(text, "%llx", &start) == 1 && start;
+	close(fd);
+	fd = good ? open_file(edu, "enable", O_WRONLY) : -1;
+	good = fd >= 0 && write(fd, "1", 1) == 1;
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+static bool edu_open(struct edu *edu)
+{
+	void *bar;
+	int fd;
+
+	if (!find(edu))
+		return false;
+	if (!enable(edu)) {
+		close(edu->config);
+		return false;
+	}
+	config_write(edu, COMMAND, config_read(edu, COMMAND, 2) | COMMAND_ON, 2);
+	fd = open_file(edu, "resource0", O_RDWR);
+	bar = fd < 0 ? MAP_FAILED : mmap(NULL, BAR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	if (bar == MAP_FAILED) {
+		close(edu->config);
+		say("fault kind=edu-bar device=%s", edu->name);
+		return false;
+	}
+	edu->bar = bar;
+	return true;
+}
+
+static void edu_close(struct edu *edu)
+{
+	munmap((void *)(uintptr_t)edu->bar, BAR_SIZE);
+	close(edu->config);
+}
+
+static uint32_t get(const struct edu *edu, unsigned int reg)
+{
+	return *(volatile uint32_t *)(uintptr_t)(edu->bar + reg);
+}
+
+static void put(const struct edu *edu, unsigned int reg, uint32_t value)
+{
+	*(volatile uint32_t *)(uintptr_t)(edu->bar + reg) = value;
+}
+
+static void put64(const struct edu *edu, unsigned int reg, uint64_t value)
+{
+	*(volatile uint64_t *)(uintptr_t)(edu->bar + reg) = value;
+}
+
+/* Until none of these bits is set. */
+static bool wait_clear(const struct edu *edu, unsigned int reg, uint32_t bits)
+{
+	for (int i = 0; i < TRIES; i++) {
+		if (!(get(edu, reg) & bits))
+			return true;
+		usleep(5000);
+	}
+	return false;
+}
+
+static bool live(const struct edu *edu)
+{
+	static const uint32_t values[] = {0, 0x12345678, 0xffffffff, 0xa5a5a5a5};
+
+	for (unsigned int i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		put(edu, REG_LIVE, values[i]);
+		if (get(edu, REG_LIVE) != ~values[i])
+			return false;
+	}
+	return true;
+}
+
+static bool factorial(const struct edu *edu, uint32_t n)
+{
+	uint32_t expected = 1;
+
+	for (uint32_t i = 2; i <= n; i++)
+		expected *= i;
+	put(edu, REG_FACTORIAL, n);
+	return wait_clear(edu, REG_STATUS, COMPUTING) && get(edu, REG_FACTORIAL) == expected;
+}
+
+/* 0: it cannot be found out. */
+static uint64_t physical(const void *address)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+
+	if (fd < 0)
+		return 0;
+	if (pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)address / PAGE * sizeof(entry))) !=
+	    sizeof(entry))
+		entry = 0;
+	close(fd);
+	return (entry & ((UINT64_C(1) << 55) - 1)) * PAGE;
+}
+
+static bool dma(const struct edu *edu, uint64_t from, uint64_t to, uint32_t command)
+{
+	put64(edu, REG_DMA_FROM, from);
+	put64(edu, REG_DMA_TO, to);
+	put64(edu, REG_DMA_COUNT, WORDS * sizeof(uint32_t));
+	put64(edu, REG_DMA_START, DMA_RUN | command);
+	return wait_clear(edu, REG_DMA_START, DMA_RUN);
+}
+
+/* Out of guest memory, and into it again elsewhere. */
+static bool dma_both_ways(const struct edu *edu, uint64_t *ret_address)
+{
+	static uint32_t round;
+	volatile uint32_t *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	volatile uint32_t *to = pages + PAGE / sizeof(*pages);
+	uint64_t from_at, to_at;
+	bool good;
+
+	*ret_address = 0;
+	if (pages == MAP_FAILED || mlock((void *)(uintptr_t)pages, 2 * PAGE) < 0)
+		return false;
+	round++;
+	for (uint32_t i = 0; i < WORDS; i++)
+		pages[i] = (i * 2654435761U) ^ round;
+	to[WORDS] = round;
+	from_at = physical((void *)(uintptr_t)pages);
+	to_at = physical((void *)(uintptr_t)to);
+	good = from_at && to_at && dma(edu, from_at, DMA_BUFFER, 0) &&
+	       dma(edu, DMA_BUFFER, to_at, DMA_TO_RAM);
+	for (uint32_t i = 0; i < WORDS; i++)
+		good = good && to[i] == pages[i];
+	/* And not one word more. */
+	good = good && to[WORDS] == round && physical((void *)(uintptr_t)to) == to_at;
+	munmap((void *)(uintptr_t)pages, 2 * PAGE);
+	*ret_address = to_at;
+	return good;
+}
+
+/* Of CPU 0: the interrupt goes there. */
+static uint64_t interrupts(void)
+{
+	FILE *file = fopen("/proc/interrupts", "r");
+	unsigned long count = 0;
+	char line[1024];
+
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file)) {
+		char *name = strstr(line, "PIN:");
+
+		if (name)
+			count = strtoul(name + 4, NULL, 10);
+	}
+	fclose(file);
+	return count;
+}
+
+static off_t find_msi(const struct edu *edu)
+{
+	uint32_t at = config_read(edu, CAP_POINTER, 1);
+
+	for (int i = 0; i < 48 && at >= 0x40 && at < 0x100; i++) {
+		if (config_read(edu, (off_t)at, 1) == CAP_MSI)
+			return (off_t)at;
+		at = config_read(edu, (off_t)at + 1, 1);
+	}
+	return 0;
+}
+
+static bool message_interrupt(const struct edu *edu)
+{
+	off_t cap = find_msi(edu), data;
+	uint64_t before = interrupts();
+	uint32_t flags;
+
+	if (!cap)
+		return false;
+	flags = config_read(edu, cap + 2, 2);
+	data = flags & MSI_64 ? cap + 12 : cap + 8;
+	config_write(edu, cap + 4, LAPIC_OF_CPU_0, 4);
+	if (flags & MSI_64)
+		config_write(edu, cap + 8, 0, 4);
+	config_write(edu, data, VECTOR, 2);
+	config_write(edu, cap + 2, flags | MSI_ENABLE, 2);
+	put(edu, REG_RAISE, 4);
+	for (int i = 0; i < TRIES && interrupts() == before; i++)
+		usleep(5000);
+	flags = get(edu, REG_IRQ);
+	put(edu, REG_ACK, flags);
+	config_write(edu, cap + 2, config_read(edu, cap + 2, 2) & ~(uint32_t)MSI_ENABLE, 2);
+	return interrupts() > before && flags == 4 && get(edu, REG_IRQ) == 0;
+}
+
+static const char *ok(bool good)
+{
+	return good ? "ok" : "bad";
+}
+
+void edu_say(void)
+{
+	bool is_live, computes, moves, interrupted;
+	uint64_t address;
+	struct edu edu;
+	uint32_t id;
+
+	if (!edu_open(&edu)) {
+		say("edu present=no");
+		return;
+	}
+	id = get(&edu, REG_ID);
+	is_live = live(&edu);
+	computes = factorial(&edu, 5) && factorial(&edu, 10);
+	moves = dma_both_ways(&edu, &address);
+	interrupted = message_interrupt(&edu);
+	say("edu present=yes at=%s id=%08x live=%s factorial=%s dma=%s dma_at=%lx msi=%s", edu.name,
+	    id, ok(is_live), ok(computes), ok(moves), address, ok(interrupted));
+	edu_close(&edu);
+}
+
+void edu_stray(uint64_t address)
+{
+	bool written, read;
+	struct edu edu;
+
+	if (!edu_open(&edu)) {
+		say("stray done=no");
+		return;
+	}
+	written = dma(&edu, DMA_BUFFER, address, DMA_TO_RAM);
+	read = dma(&edu, address, DMA_BUFFER, 0);
+	say("stray done=%s address=%lx", written && read ? "yes" : "no", address);
+	edu_close(&edu);
+}
