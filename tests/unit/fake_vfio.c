@@ -71,10 +71,21 @@ static void make_tree(void)
 
 void fake_vfio_begin(void)
 {
-	memset(&fake_vfio, 0, sizeof(fake_vfio));
-	memset(fake_vfio.vectors, 0xff, sizeof(fake_vfio.vectors));
-	fake_vfio.unmask_fd = -1;
 	make_tree();
+	fake_vfio_again();
+}
+
+void fake_vfio_again(void)
+{
+	static const uint8_t nothing[4096];
+	struct fake_vfio fresh = {.fd = fake_vfio.fd, .unmask_fd = -1};
+
+	memcpy(fresh.root, fake_vfio.root, sizeof(fresh.root));
+	fake_vfio = fresh;
+	memset(fake_vfio.vectors, 0xff, sizeof(fake_vfio.vectors));
+	if (pwrite(fake_vfio.fd, nothing, sizeof(nothing),
+		   (off_t)FAKE_VFIO_OFFSET(VFIO_PCI_CONFIG_REGION_INDEX)) != sizeof(nothing))
+		abort();
 	fake_vfio.regions[0].size = 1 << 20;
 	fake_vfio.regions[0].mappable = true;
 	fake_vfio.regions[VFIO_PCI_CONFIG_REGION_INDEX].size = 4096;

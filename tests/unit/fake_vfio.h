@@ -51,6 +51,8 @@ extern struct fake_vfio fake_vfio;
 
 /* A device with an MSI capability and one BAR of 1 MiB, as QEMU's edu has. */
 void fake_vfio_begin(void);
+/* Another such device, as at the beginning. */
+void fake_vfio_again(void);
 void fake_vfio_end(void);
 
 /* Configuration space of the device. */
