@@ -102,8 +102,9 @@ static void check_handler(struct vm_check *c, const char *what, const char *pref
 			   "for it%s",
 			   what, here == 0 ? "this" : "the next", prefix,
 			   here && there ? " of the same version" : ""),
-		"set the device's policy to reset or detach, or use kernels with that handler "
-		"(a module must be loaded before luod starts)");
+		"nothing, if the device's policy is reset or detach: the guest gives it up before; "
+		"with policy preserve vmm refuses the update, and it takes kernels with that "
+		"handler (a module must be loaded before luod starts)");
 }
 
 /* Not preserved but opened anew, in a kernel that must have it. */
