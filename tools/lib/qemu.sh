@@ -38,7 +38,7 @@ qemu_get_locked() {
     python3 "$HF_ROOT/tools/lib/qemu_mend.py" "$HF_CACHE/qemu/root/usr/bin/qemu-system-x86_64" >"$HF_CACHE/qemu/mending" ||
         die "QEMU in $HF_CACHE/qemu cannot be mended: remove that folder and run this again"
     mv "$HF_CACHE/qemu/mending" "$HF_CACHE/qemu/mended"
-    step "$(cat "$HF_CACHE/qemu/mended") (docs/decisions/0004-the-emulated-host.md)"
+    step "$(cat "$HF_CACHE/qemu/mended") (docs/decisions/0010-qemu-is-mended.md)"
 }
 
 qemu_unpack() {

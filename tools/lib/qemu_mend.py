@@ -5,7 +5,7 @@
 QEMU's TCG calls it whenever any CPU restores its FPU state (FRSTOR, FXRSTOR, XRSTOR). It clears a bit in the flags of the
 *first* CPU, without a lock and in three steps, while that CPU sets and clears other bits of the same word: whether nested
 paging is on, whether interrupts are held off. Now and then one of those changes is lost, and the emulated host dies, or its
-guest does (docs/decisions/0004-the-emulated-host.md). The bit itself matters to MS-DOS programs only.
+guest does (docs/decisions/0010-qemu-is-mended.md). The bit itself matters to MS-DOS programs only.
 
 usage: qemu_mend.py PROGRAM    says what it did; an unknown QEMU is left as it is."""
 
