@@ -31,6 +31,8 @@ def table(image, record, offset, count):
 
 def find_function(image, name):
     """The offset in the file and the size of an exported function; None: there is no such."""
+    if image[:4] != b"\x7fELF":
+        return None
     header = EHDR.unpack_from(image)
     segments = table(image, PHDR, header[5], header[10])
     sections = table(image, SHDR, header[6], header[12])
@@ -50,7 +52,7 @@ def main():
     program = Path(sys.argv[1])
     image = bytearray(program.read_bytes())
     found = find_function(image, SYMBOL)
-    if image[:4] != b"\x7fELF" or not found or found[1] < len(ENDBR64 + RET):
+    if not found or found[1] < len(ENDBR64 + RET):
         print(f"{program.name} has no function {SYMBOL.decode()}: left as it is")
         return
     offset, _ = found
