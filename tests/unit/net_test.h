@@ -158,6 +158,22 @@ static inline void net_test_end(struct net_test *t)
 	loop_free(t->loop);
 }
 
+/* The first process is gone with its tap, a second one has the state. */
+static inline void net_test_move(struct net_test *t)
+{
+	const struct state_ops *ops = virtio_pci_state_ops(t->v);
+	struct saved s = device_save(ops, t->v);
+	struct error err = ERROR_INIT;
+
+	virtio_pci_free(t->v);
+	net_test_device(t);
+	if (device_load(ops, t->v, &s, STATE_APPLY, &err) < 0)
+		fail_msg("%s", error_message(&err));
+	t->d.pci = virtio_pci_function(t->v);
+	assert_round_trip(ops, t->v, t->v);
+	saved_free(&s);
+}
+
 static inline uint8_t *net_test_ram(struct net_test *t, uint64_t offset)
 {
 	return fake_ram(&t->machine, t->data + offset);

@@ -28,21 +28,6 @@ static uint64_t soon(void)
 	return clock_monotonic_ns() + 30 * NSEC_PER_SEC;
 }
 
-/* The first process is gone with its tap, a second one has the state. */
-static void move_to_new_process(void)
-{
-	struct saved s = device_save(ops(), t.v);
-	struct error err = ERROR_INIT;
-
-	virtio_pci_free(t.v);
-	net_test_device(&t);
-	if (device_load(ops(), t.v, &s, STATE_APPLY, &err) < 0)
-		fail_msg("%s", error_message(&err));
-	t.d.pci = virtio_pci_function(t.v);
-	assert_round_trip(ops(), t.v, t.v);
-	saved_free(&s);
-}
-
 /* An announcement in the guest's name, from its address of now. */
 static void assert_announced(void)
 {
@@ -95,7 +80,7 @@ static void test_frames_at_a_freeze(void **state _unused_)
 		assert_false(driver_get_used(&t.d.queues[0], &id, &len));
 		/* The fourth is lost with the tap, and that is known. */
 		assert_true(t.net->frames_left);
-		move_to_new_process();
+		net_test_move(&t);
 		assert_true(t.net->frames_left);
 		virtio_pci_resumed(t.v);
 		net_test_post(&t, 0, 0, 1536);
@@ -125,7 +110,7 @@ static void test_buffers_are_given_back(void **state _unused_)
 			assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
 			assert_int_equal(virtqueue_in_flight(virtio_queue(t.v, 0)), 0);
 			assert_false(t.net->frames_left);
-			move_to_new_process();
+			net_test_move(&t);
 			virtio_pci_resumed(t.v);
 		}
 		net_test_arrive(&t, 0, 2, 3000, 0, 0);
@@ -157,7 +142,7 @@ static void test_sent_while_frozen(void **state _unused_)
 		net_test_send(&t, 0, NET_TEST_FRAMES, 70, whole, false);
 		loop_settle(t.loop);
 		assert_int_equal(net_test_take(&t, 0), -1);
-		move_to_new_process();
+		net_test_move(&t);
 		assert_int_equal(net_test_take(&t, 0), -1);
 		virtio_pci_resumed(t.v);
 		assert_announced();
@@ -181,7 +166,7 @@ static void test_announced(void **state _unused_)
 		/* The guest has another address by now. */
 		assert_int_equal(net_test_command(&t, 1, 1, mac, sizeof(mac)), SPEC_OK);
 		assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
-		move_to_new_process();
+		net_test_move(&t);
 		before = driver_interrupt_count(&t.d, 0);
 		assert_int_equal(net_test_status(&t), SPEC_LINK_UP);
 		virtio_pci_resumed(t.v);
@@ -203,7 +188,7 @@ static void test_announced(void **state _unused_)
 		}
 		/* Not acknowledged before the next update: still asked for. */
 		assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
-		move_to_new_process();
+		net_test_move(&t);
 		assert_int_equal(net_test_status(&t), SPEC_LINK_UP | SPEC_ANNOUNCE);
 		virtio_pci_resumed(t.v);
 		assert_announced();
@@ -214,7 +199,7 @@ static void test_announced(void **state _unused_)
 	/* A driver that knows nothing of it is announced by the VMM alone. */
 	net_test_start(&t, SPEC_F_STATUS);
 	assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
-	move_to_new_process();
+	net_test_move(&t);
 	virtio_pci_resumed(t.v);
 	assert_int_equal(net_test_status(&t), SPEC_LINK_UP);
 	assert_announced();
@@ -237,7 +222,7 @@ static void test_settings_travel(void **state _unused_)
 	assert_int_equal(net_test_command(&t, 5, 0, &csum, sizeof(csum)), SPEC_OK);
 	net_test_post(&t, 1, 0, 2048);
 	assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
-	move_to_new_process();
+	net_test_move(&t);
 	virtio_pci_resumed(t.v);
 	assert_int_equal(t.net->pairs_used, 2);
 	assert_int_equal(t.net->offloads, SPEC_F_GUEST_CSUM);
@@ -258,7 +243,7 @@ static void test_limits_travel(void **state _unused_)
 	for (unsigned int i = 0; i < 3; i++)
 		net_test_send_filled(&t, 0, 1, 64, 0, 0);
 	assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
-	move_to_new_process();
+	net_test_move(&t);
 	virtio_pci_resumed(t.v);
 	loop_settle(t.loop);
 	assert_announced();
@@ -308,7 +293,7 @@ static void test_half_a_frame(void **state _unused_)
 	assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
 	assert_true(t.net->frames_left);
 	assert_int_equal(net_test_counters(&t).rx_dropped, 1);
-	move_to_new_process();
+	net_test_move(&t);
 	virtio_pci_resumed(t.v);
 	net_test_arrive(&t, 0, 2, 60, 0, 0);
 	assert_true(net_test_used(&t, 0, &id, &len));
@@ -326,13 +311,13 @@ static void test_every_state(void **state _unused_)
 	assert_round_trip(ops(), t.v, t.v);
 	driver_open(&t.d, &t.machine, virtio_pci_function(t.v), NET_TEST_BASE);
 	assert_true(driver_negotiate(&t.d, SPEC_F_VERSION_1 | NET_TEST_USUAL));
-	move_to_new_process();
+	net_test_move(&t);
 	virtio_pci_resumed(t.v);
 	assert_int_equal(net_test_take(&t, 0), -1);
 	driver_use_msix(&t.d, 3);
 	for (unsigned int i = 0; i < 3; i++)
 		driver_enable_queue(&t.d, i, NET_TEST_RING);
-	move_to_new_process();
+	net_test_move(&t);
 	virtio_pci_resumed(t.v);
 	driver_ok(&t.d);
 	loop_settle(t.loop);
@@ -344,7 +329,7 @@ static void test_every_state(void **state _unused_)
 	loop_settle(t.loop);
 	assert_true(net_test_stopped(&t));
 	assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
-	move_to_new_process();
+	net_test_move(&t);
 	virtio_pci_resumed(t.v);
 	assert_true(net_test_stopped(&t));
 	net_test_end(&t);
@@ -367,12 +352,12 @@ static void test_state_is_checked(void **state _unused_)
 		net_test_post(&t, 0, 0, 1536);
 		net_test_arrive(&t, 0, 1, 60, 0, 0);
 		assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
-		move_to_new_process();
+		net_test_move(&t);
 		virtio_pci_resumed(t.v);
 		loop_settle(t.loop);
 		assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
 		/* With an announcement that was not acknowledged. */
-		move_to_new_process();
+		net_test_move(&t);
 		driver_torture_state(ops(), t.v);
 		virtio_pci_resumed(t.v);
 		net_test_arrive(&t, 0, 2, 60, 0, 0);

@@ -53,20 +53,6 @@ static void assert_runs(bool runs)
 	}
 }
 
-static void move_to_new_process(void)
-{
-	struct saved s = device_save(ops(), t.v);
-	struct error err = ERROR_INIT;
-
-	virtio_pci_free(t.v);
-	net_test_device(&t);
-	if (device_load(ops(), t.v, &s, STATE_APPLY, &err) < 0)
-		fail_msg("%s", error_message(&err));
-	t.d.pci = virtio_pci_function(t.v);
-	assert_round_trip(ops(), t.v, t.v);
-	saved_free(&s);
-}
-
 /* A frame each way through whoever serves the card now. */
 static void assert_both_ways(uint32_t seed)
 {
@@ -170,7 +156,7 @@ static void test_pairs(void **state _unused_)
 		assert_int_equal(vhost_fake.rings[TX].backend, t.net->tap.fds[i]);
 	}
 	assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
-	move_to_new_process();
+	net_test_move(&t);
 	virtio_pci_resumed(t.v);
 	for (unsigned int i = 3; i < 6; i++) {
 		vhost_fake_show(i);
@@ -272,7 +258,7 @@ static void test_update(void **state _unused_)
 		if (round == 0)
 			virtio_pci_thaw(t.v);
 		else
-			move_to_new_process();
+			net_test_move(&t);
 		if (round > 0) {
 			assert_runs(false);
 			virtio_pci_resumed(t.v);
@@ -294,7 +280,7 @@ static void test_update(void **state _unused_)
 	assert_int_equal(net_test_ram(&t, 0)[SPEC_HEADER + 59], net_test_byte(7, 59));
 	assert_false(net_test_used(&t, RX, &id, &len));
 	assert_true(t.net->frames_left);
-	move_to_new_process();
+	net_test_move(&t);
 	virtio_pci_resumed(t.v);
 	assert_both_ways(9);
 	/* A frame that the guest had no buffer for is told of. */
@@ -313,7 +299,7 @@ static void test_fallback(void **state _unused_)
 		assert_both_ways(round);
 		assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
 		t.vhost_device = round % 2 ? "/dev/null" : NOWHERE;
-		move_to_new_process();
+		net_test_move(&t);
 		virtio_pci_resumed(t.v);
 	}
 	assert_false(net_test_stopped(&t));
@@ -325,7 +311,7 @@ static void test_state_is_checked(void **state _unused_)
 	start(1, USUAL);
 	assert_both_ways(1);
 	assert_int_equal(virtio_pci_drain(t.v, soon(), NULL), 0);
-	move_to_new_process();
+	net_test_move(&t);
 	driver_torture_state(ops(), t.v);
 	virtio_pci_resumed(t.v);
 	assert_both_ways(2);
