@@ -15,7 +15,7 @@
 #include "base/util.h"
 #include "fake_vm.h"
 #include "luo/client.h"
-#include "vmm/vm.h"
+#include "tests/unit/vm_ask.h"
 
 #define SESSION	   LUO_VM_SESSION_PREFIX FAKE_ID
 #define DEADLINE_S 30U
@@ -23,9 +23,7 @@
 static struct {
 	struct loop *loop;
 	struct vm *vm;
-	bool answered;
-	int result;
-	char message[ERROR_MESSAGE_MAX];
+	struct vm_answer answer;
 	struct loop_timer *deadline;
 } t;
 
@@ -90,36 +88,19 @@ static int stop(void **state _unused_)
 	return 0;
 }
 
-static void on_done(void *o _unused_, int result, const struct error *err)
-{
-	t.answered = true;
-	t.result = result;
-	snprintf(t.message, sizeof(t.message), "%s", result < 0 ? err->message : "");
-}
-
 static void turn(void)
 {
-	for (unsigned int i = 0; i < 12; i++)
-		assert_int_equal(loop_run_once(t.loop, 5), 0);
+	vm_turn(t.loop);
 }
 
 static void begin(enum vm_verb verb)
 {
-	const struct vm_request request = {
-		.verb = verb, .caller = VM_CALLER_USER, .session_fd = FD_NONE};
-	struct error err = ERROR_INIT;
-
-	t.answered = false;
-	assert_int_equal(vm_request(t.vm, &request, on_done, NULL, &err), 0);
+	assert_int_equal(vm_ask_begin(t.vm, verb, VM_CALLER_USER, FD_NONE, &t.answer), 0);
 }
 
 static int finish(void)
 {
-	for (unsigned int i = 0; !t.answered && i < 1000; i++)
-		assert_int_equal(loop_run_once(t.loop, 100), 0);
-	assert_true(t.answered);
-	turn();
-	return t.result;
+	return vm_ask_finish(t.loop, &t.answer);
 }
 
 static int ask(enum vm_verb verb)
@@ -147,7 +128,7 @@ static void begin_prepare(void)
 	/* All of its memory is preserved by now, and the guest runs. */
 	assert_true(fake_session_open(SESSION));
 	assert_true(machine_is_running(fake.machine));
-	assert_false(t.answered);
+	assert_false(t.answer.answered);
 }
 
 static void assert_whole(void)
@@ -164,7 +145,7 @@ static void prepare(void)
 	begin_prepare();
 	fake_give_up_device(fake.machine);
 	turn();
-	assert_false(t.answered);
+	assert_false(t.answer.answered);
 	fake_give_up_device(fake.machine);
 	assert_int_equal(finish(), 0);
 	assert_int_equal(away(), 2);
@@ -208,10 +189,10 @@ static void test_guest_does_not(void **state _unused_)
 	begin_prepare();
 	fake_give_up_device(fake.machine);
 	turn();
-	assert_false(t.answered);
+	assert_false(t.answer.answered);
 	__real_loop_timer_arm(t.deadline, 0, 0);
 	assert_int_equal(finish(), -ETIMEDOUT);
-	assert_non_null(strstr(t.message, "has not given up device gpu within 30 seconds"));
+	assert_non_null(strstr(t.answer.message, "has not given up device gpu within 30 seconds"));
 	assert_whole();
 	/* And once more, with a guest that does. */
 	fake.gives_up = 0;
@@ -222,7 +203,7 @@ static void test_paused_guest(void **state _unused_)
 {
 	assert_int_equal(ask(VM_PAUSE), 0);
 	assert_int_equal(ask(VM_PREPARE), -EBUSY);
-	assert_non_null(strstr(t.message, "paused and cannot give up device nic"));
+	assert_non_null(strstr(t.answer.message, "paused and cannot give up device nic"));
 	assert_int_equal(fake.gives_up, 0);
 	assert_int_equal(ask(VM_RESUME), 0);
 	assert_whole();
@@ -241,7 +222,7 @@ static void test_vmm_ends(void **state _unused_)
 	begin_prepare();
 	vm_free(t.vm);
 	t.vm = NULL;
-	assert_int_equal(t.result, -ECANCELED);
+	assert_int_equal(t.answer.result, -ECANCELED);
 }
 
 int main(void)

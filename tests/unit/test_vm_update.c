@@ -18,7 +18,7 @@
 #include "fake_vm.h"
 #include "luo/client.h"
 #include "luo/tokens.h"
-#include "vmm/vm.h"
+#include "tests/unit/vm_ask.h"
 
 #define SESSION LUO_VM_SESSION_PREFIX FAKE_ID
 
@@ -26,9 +26,7 @@ static struct {
 	struct loop *loop;
 	struct vm *vm;
 	int log_fd;
-	bool answered;
-	int result;
-	char message[ERROR_MESSAGE_MAX];
+	struct vm_answer answer;
 	bool over;
 	int exit_code;
 } t;
@@ -106,38 +104,16 @@ static int stop(void **state _unused_)
 	return 0;
 }
 
-static void on_done(void *o _unused_, int result, const struct error *err)
-{
-	assert_false(t.answered);
-	t.answered = true;
-	t.result = result;
-	snprintf(t.message, sizeof(t.message), "%s", result < 0 ? err->message : "");
-}
-
-/* Turns of the loop until nothing is left to do; what is waited for longer fails. */
 static void turn(void)
 {
-	for (unsigned int i = 0; i < 12; i++)
-		assert_int_equal(loop_run_once(t.loop, 5), 0);
+	vm_turn(t.loop);
 }
 
 static int ask_with(enum vm_verb verb, enum vm_caller caller, int fd)
 {
-	const struct vm_request request = {.verb = verb, .caller = caller, .session_fd = fd};
-	struct error err = ERROR_INIT;
-	int r;
+	int r = vm_ask_begin(t.vm, verb, caller, fd, &t.answer);
 
-	t.answered = false;
-	r = vm_request(t.vm, &request, on_done, NULL, &err);
-	if (r < 0) {
-		snprintf(t.message, sizeof(t.message), "%s", err.message);
-		return r;
-	}
-	for (unsigned int i = 0; !t.answered && i < 1000; i++)
-		assert_int_equal(loop_run_once(t.loop, 100), 0);
-	assert_true(t.answered);
-	turn();
-	return t.result;
+	return r < 0 ? r : vm_ask_finish(t.loop, &t.answer);
 }
 
 static int ask(enum vm_verb verb)
@@ -364,7 +340,7 @@ static void test_prepared_but_not_frozen(void **state _unused_)
 	t.vm = NULL;
 	new_vm(true, "");
 	assert_int_equal(ask(VM_RESUME_PRESERVED), -ENODATA);
-	assert_non_null(strstr(t.message, "not frozen"));
+	assert_non_null(strstr(t.answer.message, "not frozen"));
 	assert_false(fake_session_gone(SESSION));
 }
 
@@ -455,7 +431,7 @@ static void test_console_comes_or_goes(void **state _unused_)
 	assert_int_equal(vm_new(&config, true, overrides, t.loop, &callbacks, NULL, &t.vm, &err),
 			 0);
 	assert_int_equal(ask(VM_RESUME_PRESERVED), -EINVAL);
-	assert_non_null(strstr(t.message, "hvc: the preserved VM has none"));
+	assert_non_null(strstr(t.answer.message, "hvc: the preserved VM has none"));
 	assert_phase(UPDATE_FAILED);
 	assert_true(fake_session_open(SESSION));
 	json_object_del(overrides, "hvc");
@@ -526,7 +502,7 @@ static void test_by_the_agent(void **state _unused_)
 {
 	boot("/run/luod");
 	assert_int_equal(ask(VM_PREPARE), -EPERM);
-	assert_non_null(strstr(t.message, "luoctl update"));
+	assert_non_null(strstr(t.answer.message, "luoctl update"));
 	assert_int_equal(ask_with(VM_PREPARE, VM_CALLER_AGENT, FD_NONE), -EINVAL);
 	/* A session of another VM is not ours to fill. */
 	assert_int_equal(ask_with(VM_PREPARE, VM_CALLER_AGENT, fake_pass_session("vm:x", false)),
@@ -561,8 +537,8 @@ static void test_not_preservable(void **state _unused_)
 	assert_int_equal(vm_boot(t.vm, &err), 0);
 	fake.fails = FAKE_CAN_PRESERVE;
 	assert_int_equal(ask(VM_PREPARE), -EOPNOTSUPP);
-	assert_non_null(strstr(t.message, "--preserve-on-update"));
-	assert_non_null(strstr(t.message, "fake call"));
+	assert_non_null(strstr(t.answer.message, "--preserve-on-update"));
+	assert_non_null(strstr(t.answer.message, "fake call"));
 }
 
 int main(void)
