@@ -14,6 +14,29 @@ static const struct {
 	config_add_fn *add;
 } lists[] = {{"disk", config_add_disks}, {"net", config_add_nets}, {"device", config_add_passed}};
 
+void config_add_each(json_t *array, const char *key, unsigned int max, unsigned int *count,
+		     config_read_one_fn *read_one, struct vm_config *config,
+		     struct problems *problems)
+{
+	char path[32];
+	json_t *value;
+	size_t i;
+
+	json_array_foreach(array, i, value)
+	{
+		unsigned int before = problems->count;
+
+		if (*count == max) {
+			problem_add(problems, "%s: a VM can have %u", key, max);
+			return;
+		}
+		snprintf(path, sizeof(path), "%s[%zu]", key, i);
+		read_one(value, path, config, problems);
+		if (problems->count == before)
+			(*count)++;
+	}
+}
+
 config_add_fn *config_adder(const char *key)
 {
 	for (unsigned int i = 0; i < ARRAY_SIZE(lists); i++) {

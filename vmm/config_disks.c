@@ -8,29 +8,22 @@
 
 #include "vmm/config_priv.h"
 
+static void read_one(json_t *json, const char *path, struct vm_config *config,
+		     struct problems *problems)
+{
+	struct virtio_blk_config *disk = &config->disks[config->disk_count];
+	unsigned int before = problems->count;
+
+	virtio_blk_config_read(json, path, disk, problems);
+	if (problems->count > before)
+		return;
+	config_check_place(config, path, disk->id, disk->slot, problems);
+}
+
 void config_add_disks(json_t *array, struct vm_config *config, struct problems *problems)
 {
-	struct virtio_blk_config disk;
-	char path[32];
-	json_t *value;
-	size_t i;
-
-	json_array_foreach(array, i, value)
-	{
-		unsigned int before = problems->count;
-
-		if (config->disk_count == VM_DISKS_MAX) {
-			problem_add(problems, "disk: a VM can have %d", VM_DISKS_MAX);
-			return;
-		}
-		snprintf(path, sizeof(path), "disk[%zu]", i);
-		virtio_blk_config_read(value, path, &disk, problems);
-		if (problems->count > before)
-			continue;
-		config_check_place(config, path, disk.id, disk.slot, problems);
-		if (problems->count == before)
-			config->disks[config->disk_count++] = disk;
-	}
+	config_add_each(array, "disk", VM_DISKS_MAX, &config->disk_count, read_one, config,
+			problems);
 }
 
 static void check_disk(const struct virtio_blk_config *disk, struct problems *p)

@@ -16,30 +16,22 @@ static void learn_tap(struct virtio_net_config *net, const char *path, struct pr
 		problem_add(problems, "%s.fd: %s", path, error_message(&err));
 }
 
+static void read_one(json_t *json, const char *path, struct vm_config *config,
+		     struct problems *problems)
+{
+	struct virtio_net_config *net = &config->nets[config->net_count];
+	unsigned int before = problems->count;
+
+	virtio_net_config_read(json, path, net, problems);
+	if (problems->count > before)
+		return;
+	learn_tap(net, path, problems);
+	config_check_place(config, path, net->id, net->slot, problems);
+}
+
 void config_add_nets(json_t *array, struct vm_config *config, struct problems *problems)
 {
-	struct virtio_net_config net;
-	char path[32];
-	json_t *value;
-	size_t i;
-
-	json_array_foreach(array, i, value)
-	{
-		unsigned int before = problems->count;
-
-		if (config->net_count == VM_NETS_MAX) {
-			problem_add(problems, "net: a VM can have %d", VM_NETS_MAX);
-			return;
-		}
-		snprintf(path, sizeof(path), "net[%zu]", i);
-		virtio_net_config_read(value, path, &net, problems);
-		if (problems->count > before)
-			continue;
-		learn_tap(&net, path, problems);
-		config_check_place(config, path, net.id, net.slot, problems);
-		if (problems->count == before)
-			config->nets[config->net_count++] = net;
-	}
+	config_add_each(array, "net", VM_NETS_MAX, &config->net_count, read_one, config, problems);
 }
 
 void config_check_vhost(const struct vm_config *config, unsigned int first, struct problems *p)

@@ -8,29 +8,22 @@
 #include "iommu/pci_sysfs.h"
 #include "vmm/config_priv.h"
 
+static void read_one(json_t *json, const char *path, struct vm_config *config,
+		     struct problems *problems)
+{
+	struct vfio_pci_config *device = &config->devices[config->device_count];
+	unsigned int before = problems->count;
+
+	vfio_pci_config_read(json, path, device, problems);
+	if (problems->count > before)
+		return;
+	config_check_place(config, path, device->id, device->slot, problems);
+}
+
 void config_add_passed(json_t *array, struct vm_config *config, struct problems *problems)
 {
-	struct vfio_pci_config device;
-	char path[32];
-	json_t *value;
-	size_t i;
-
-	json_array_foreach(array, i, value)
-	{
-		unsigned int before = problems->count;
-
-		if (config->device_count == VM_PASSED_MAX) {
-			problem_add(problems, "device: a VM can have %d", VM_PASSED_MAX);
-			return;
-		}
-		snprintf(path, sizeof(path), "device[%zu]", i);
-		vfio_pci_config_read(value, path, &device, problems);
-		if (problems->count > before)
-			continue;
-		config_check_place(config, path, device.id, device.slot, problems);
-		if (problems->count == before)
-			config->devices[config->device_count++] = device;
-	}
+	config_add_each(array, "device", VM_PASSED_MAX, &config->device_count, read_one, config,
+			problems);
 }
 
 static void check_host(const struct vfio_pci_config *device, struct problems *p)

@@ -18,6 +18,15 @@ void config_read(json_t *json, struct vm_config *config, struct problems *proble
  */
 typedef void config_add_fn(json_t *array, struct vm_config *config, struct problems *problems);
 config_add_fn config_add_disks, config_add_nets, config_add_passed;
+/* Reads one of them to where it belongs, behind those that config has; path: of it in the document.
+ */
+typedef void config_read_one_fn(json_t *json, const char *path, struct vm_config *config,
+				struct problems *problems);
+/* What config_add_fn are made of: each of the array is read, and counted if nothing is wrong with
+ * it, up to max. count: of those that config has. */
+void config_add_each(json_t *array, const char *key, unsigned int max, unsigned int *count,
+		     config_read_one_fn *read_one, struct vm_config *config,
+		     struct problems *problems);
 /* The function for that key; NULL: of it there is one at most. */
 config_add_fn *config_adder(const char *key);
 /* Gives each device its id and slot, after all that were given, so that none of them meets a chosen
