@@ -192,6 +192,15 @@ struct vfio_pci_config *vm_config_find_passed(struct vm_config *config, const ch
 	return NULL;
 }
 
+const char *vm_config_passed_here(const struct vm_config *config)
+{
+	for (unsigned int i = 0; i < config->device_count; i++) {
+		if (!config->devices[i].away)
+			return config->devices[i].id;
+	}
+	return NULL;
+}
+
 static void forget_passed(struct vm_config *config, const char *id)
 {
 	struct vfio_pci_config *device = vm_config_find_passed(config, id);

@@ -110,8 +110,6 @@ int machine_request_unplug(struct machine *machine, const char *device, struct e
  * MACHINE_EVENT_DEVICE_GONE, and marked in machine_config(). Its DMA has ended then.
  */
 void machine_give_up(struct machine *machine);
-/* The id of a device that the guest still has; NULL: it has none. */
-const char *machine_not_given_up(const struct machine *machine);
 /*
  * The end of that: they come back. updated: in the new kernel, where those with the policy detach
  * do not. A device that cannot be opened is logged, and stays marked; one that the guest gives up

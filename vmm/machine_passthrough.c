@@ -52,15 +52,6 @@ void machine_give_up(struct machine *m)
 	}
 }
 
-const char *machine_not_given_up(const struct machine *m)
-{
-	for (unsigned int i = 0; i < m->config.device_count; i++) {
-		if (!m->config.devices[i].away)
-			return m->config.devices[i].id;
-	}
-	return NULL;
-}
-
 void machine_take_back(struct machine *m, bool updated)
 {
 	m->giving_up = false;

@@ -29,12 +29,12 @@ int machine_save(struct machine *m, struct state_writer *w, struct error *err)
 	if (machine_is_running(m) || !machine_is_drained(m))
 		return error_set(err, -EBUSY,
 				 "cannot save a guest that runs: pause it and drain its devices");
-	if (machine_not_given_up(m))
+	if (vm_config_passed_here(&m->config))
 		return error_set(
 			err, -EBUSY,
 			"device %s of the host has no state that could be saved: the guest "
 			"must give it up first",
-			machine_not_given_up(m));
+			vm_config_passed_here(&m->config));
 	machine_list_objects(m);
 	for (size_t i = 0; i < m->object_count; i++)
 		reversed[i] = m->objects[m->object_count - 1 - i];

@@ -316,15 +316,6 @@ void machine_give_up(struct machine *m)
 		m->config.devices[i].asked = !m->config.devices[i].away;
 }
 
-const char *machine_not_given_up(const struct machine *m)
-{
-	for (unsigned int i = 0; i < m->config.device_count; i++) {
-		if (!m->config.devices[i].away)
-			return m->config.devices[i].id;
-	}
-	return NULL;
-}
-
 void machine_take_back(struct machine *m, bool updated)
 {
 	fake.takes_back++;

@@ -6,6 +6,12 @@
 /* A driver may have to finish what the device does. The guest runs meanwhile. */
 #define GIVE_UP_SECONDS 30U
 
+/* One that the guest still has, or NULL. */
+static const char *device_here(const struct steps *s)
+{
+	return vm_config_passed_here(machine_config(s->parts->machine));
+}
+
 static void take_back(struct steps *s, bool updated)
 {
 	machine_take_back(s->parts->machine, updated);
@@ -26,7 +32,7 @@ static void end_waiting(struct steps *s, int result, const struct error *err)
 
 void steps_device_gone(struct steps *s)
 {
-	if (s->giving_up && !machine_not_given_up(s->parts->machine))
+	if (s->giving_up && !device_here(s))
 		end_waiting(s, 0, NULL);
 }
 
@@ -38,7 +44,7 @@ void steps_stop_waiting(struct steps *s, const struct error *why)
 void steps_not_given_up(void *opaque)
 {
 	struct steps *s = opaque;
-	const char *device = machine_not_given_up(s->parts->machine);
+	const char *device = device_here(s);
 	struct error err = ERROR_INIT;
 
 	error_set(
@@ -52,7 +58,7 @@ void steps_not_given_up(void *opaque)
 int step_give_up(void *opaque, struct error *err)
 {
 	struct steps *s = opaque;
-	const char *device = machine_not_given_up(s->parts->machine);
+	const char *device = device_here(s);
 
 	if (!device)
 		return 0;
