@@ -161,12 +161,13 @@ static inline void net_test_end(struct net_test *t)
 /* The first process is gone with its tap, a second one has the state. */
 static inline void net_test_move(struct net_test *t)
 {
-	const struct state_ops *ops = virtio_pci_state_ops(t->v);
-	struct saved s = device_save(ops, t->v);
+	struct saved s = device_save(virtio_pci_state_ops(t->v), t->v);
 	struct error err = ERROR_INIT;
+	const struct state_ops *ops;
 
 	virtio_pci_free(t->v);
 	net_test_device(t);
+	ops = virtio_pci_state_ops(t->v);
 	if (device_load(ops, t->v, &s, STATE_APPLY, &err) < 0)
 		fail_msg("%s", error_message(&err));
 	t->d.pci = virtio_pci_function(t->v);
