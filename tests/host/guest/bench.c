@@ -156,6 +156,8 @@ void bench_obey(const char *words)
 	if (!strcmp(words, "nothing"))
 		/* As long as the others: what one answer costs is taken from theirs. */
 		say("bench what=none count=%05u bytes=%08u ns=%010u wrong=%u", 1, 0, 1, 0);
+	else if (!strncmp(words, "boot ", 5))
+		bench_boot(strtoull(words + 5, NULL, 10));
 	else if (!strncmp(words, "tcp-", 4))
 		bench_tcp(words + 4);
 	else

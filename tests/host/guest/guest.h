@@ -200,10 +200,12 @@ void root_leave(void);
 
 /* ---- Measuring. ---- */
 
-/* Does what comes after "bench ", see bench.c and bench_tcp.c, and says how long it took. */
+/* Does what comes after "bench ", see bench.c and the two others, and says how long it took. */
 void bench_obey(const char *words);
 /* The same for what comes after "bench tcp-". */
 void bench_tcp(const char *words);
+/* shown_us: initcalls that took less are counted, but not said. */
+void bench_boot(uint64_t shown_us);
 
 /* ---- The rest. ---- */
 

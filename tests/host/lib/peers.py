@@ -36,13 +36,14 @@ def knows_net(host):
 
 
 class Peer(Guest):
-    """One VMM that runs with the guest. name: in tables; net: with a network device."""
+    """One VMM that runs with the guest. name: in tables; net: with a network device; append: to the kernel's command line."""
 
     name = None
 
-    def __init__(self, host, round_number, net):
+    def __init__(self, host, round_number, net, append=""):
         super().__init__(
-            host, f"{self.name}{round_number}", kernel=KERNEL, memory=f"{MEMORY_MIB}M", cpus=1, fill="0", hf="hf.quiet=1", append="quiet reboot=t"
+            host, f"{self.name}{round_number}", kernel=KERNEL, memory=f"{MEMORY_MIB}M", cpus=1, fill="0", hf="hf.quiet=1",
+            append=f"quiet reboot=t {append}".strip()
         )
         self.net = net
         self.pid = None
