@@ -4,6 +4,7 @@
 import json
 import re
 import time
+from pathlib import Path
 
 
 # The result of a run that the emulation spoiled (docs/decisions/0004): neither passed nor failed, and run once more.
@@ -16,6 +17,7 @@ class Report:
         self.proved = []
         self.measured = []
         self.tables = []
+        self.pictures = {}
         self.result = None
         self.why = None
         self.log = None
@@ -41,6 +43,10 @@ class Report:
             self.say("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
         for note in notes:
             self.say(f"({note})")
+
+    def picture(self, name, svg):
+        """Kept; tools/bench --write-docs puts it beside its page."""
+        self.pictures[name] = svg
 
     def passed(self):
         self.result = "passed"
@@ -68,6 +74,7 @@ class Report:
             "proved": self.proved,
             "measured": self.measured,
             "tables": self.tables,
+            "pictures": self.pictures,
         }
 
 
@@ -78,7 +85,7 @@ def write_json(path, accel, reports):
 
 
 def write_docs(path, reports):
-    """Puts the tables of these runs into a Markdown file, each between its marks; the names of those that found a place."""
+    """Puts the tables of these runs into a Markdown file, each between its marks, and pictures beside it; the names of what found a place."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
     written = []
@@ -88,6 +95,9 @@ def write_docs(path, reports):
         written += [table["name"]] * count
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
+    for name, svg in ((name, svg) for report in reports for name, svg in report.pictures.items()):
+        Path(path).with_name(f"{name}.svg").write_text(svg, encoding="utf-8")
+        written.append(f"{name}.svg")
     return written
 
 

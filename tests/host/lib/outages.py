@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long guests are away while their host gets another kernel: with us, with QEMU's state and RAM in a file, and shut down and booted again.
+
+An outage is seen from outside: from the last heartbeat before to the first after, by this machine's clock."""
+
+import json
+import time
+
+from . import peers, updates
+from .guest import Guest
+
+# Heartbeats come so often (ms); an outage is known to about this and the harness's look every 0.1 s.
+BEAT = "hf.beat=50"
+SAVE_DEVICE, SAVE_FOLDER, SAVE_FILE = "/dev/vda", "/save", "/save/vm.state"
+SHOWN = ("freeze", "kexec", "retrieve", "load", "run")
+
+
+def fill(size):
+    """Half of the guest's memory has been written."""
+    return f"{size // 2}M"
+
+
+def floor(host):
+    """The same kexec without a VM: milliseconds from reboot(KEXEC) to the first instruction of luod in the new kernel."""
+    host.kexec(updates.command(host, host.new), new=host.new, timeout=120)
+    return phases(finished(host))["kexec"]
+
+
+def ours(host, name, size, count=1):
+    """One update with so many guests: the longest outage from outside and inside, and the phases of the VM that stood still longest."""
+    guests = [Guest(host, f"{name}n{i}", cpus=1, memory=f"{size}M", fill=fill(size), hf=BEAT, options=f"--agent {updates.AGENT}") for i in range(count)]
+    for guest in guests:
+        guest.start()
+    for guest in guests:
+        guest.pause()
+    outage = Outage(host, guests)
+    host.kexec(updates.command(host, host.new), new=host.new, timeout=240)
+    outside = outage.end()
+    doc = finished(host)
+    inside = [guest.pause()[1] * 1000 for guest in guests]
+    slowest = max(doc["vms"], key=lambda vm: vm["blackout-ms"])
+    timed = phases(slowest)
+    for guest in guests:
+        guest.tell("poweroff")
+    for guest in guests:
+        updates.wait_stopped(host, guest)
+    parts = {phase: timed[phase] for phase in SHOWN}
+    # What luod waits for between the phases: the last of the others to freeze, sync(2), the vmm's start.
+    parts["between"] = slowest["blackout-ms"] - sum(parts.values())
+    return {"outside": outside, "inside": max(inside), "blackout": slowest["blackout-ms"], "prepare": timed["prepare"], "parts": parts}
+
+
+def finished(host):
+    updates.wait_finished(host, "update")
+    return json.loads(host.sh("luoctl --json timeline"))
+
+
+def phases(timed):
+    return {entry["phase"]: entry["ms"] for entry in timed["timeline"] if "ms" in entry}
+
+
+class QemuGuest(Guest):
+    """The same guest in QEMU's q35."""
+
+    def __init__(self, host, name, size):
+        super().__init__(host, name, cpus=1, memory=f"{size}M", fill=fill(size), hf=BEAT)
+        self.monitor_in = f"/run/{name}.monitor.in"
+        self.monitor_out = host.share / f"{name}.monitor"
+
+    def command(self, more=""):
+        return (
+            f"{peers.program(self.host)} -machine q35,accel=kvm -cpu host -m {self.memory} -smp {self.cpus} -nodefaults -no-user-config -nographic"
+            f" -chardev socket,id=console,path={self.socket},server=on,wait=off -serial chardev:console"
+            f" -monitor unix:/run/{self.id}.monitor,server=on,wait=off"
+            f" -kernel {self.image()} -initrd {self.initramfs} -append '{self.cmdline}' {more}"
+        )
+
+    def monitor(self, command):
+        self.host.sh(f"echo '{command}' >{self.monitor_in}")
+
+    def attach_monitor(self):
+        program = self.host.path(self.host.setup.program("guest-console"))
+        self.host.spawn(f"exec {program} /run/{self.id}.monitor {self.inside(self.monitor_out)} {self.monitor_in}")
+        self.host.until(f"test -p {self.monitor_in}", 20, "the monitor's pipe is there")
+
+    def wait_told(self, command, pattern, timeout):
+        """Asks the monitor again and again until it says so."""
+
+        def look():
+            self.monitor(command)
+            return pattern in self.monitor_out.read_text(errors="replace").rsplit(command, 1)[-1] if self.monitor_out.exists() else False
+
+        self.host.wait(look, timeout, f"{pattern!r} from QEMU's monitor after {command!r}", every=0.2)
+
+
+def qemu(host, name, size):
+    """State and RAM into a file on a disk (docs/devel/migration/CPR.rst of QEMU, cpr-reboot), kexec, and back."""
+    guest = QemuGuest(host, name, size)
+    host.sh(f"mkdir -p {SAVE_FOLDER}; grep -q {SAVE_FOLDER} /proc/mounts || mount -t ext4 {SAVE_DEVICE} {SAVE_FOLDER}; rm -f {SAVE_FILE}")
+    guest.start()
+    guest.attach_monitor()
+    guest.monitor("migrate_set_parameter mode cpr-reboot")
+    outage = Outage(host, [guest])
+    guest.monitor(f"migrate -d file:{SAVE_FILE}")
+    guest.wait_told("info migrate", "completed", 600)
+    guest.monitor("quit")
+    guest.wait_ended()
+    host.sh(f"umount {SAVE_FOLDER}", 300)
+    saved = outage.mark()
+    host.kexec(new=host.new)
+    rebooted = outage.mark()
+    host.sh(f"mkdir -p {SAVE_FOLDER}; mount -t ext4 {SAVE_DEVICE} {SAVE_FOLDER}")
+    guest.vmm = guest.spawn(guest.command("-incoming defer"))
+    host.until(f"test -S /run/{guest.id}.monitor", 60, "QEMU listens")
+    guest.attach_monitor()
+    guest.monitor("migrate_set_parameter mode cpr-reboot")
+    guest.monitor(f"migrate_incoming file:{SAVE_FILE}")
+    outside = outage.end(timeout=600)
+    guest.tell("poweroff")
+    guest.wait_ended()
+    host.sh(f"umount {SAVE_FOLDER}")
+    updates.start_luod(host)
+    return {"outside": outside, "parts": {"save": saved, "kexec": rebooted - saved, "restore": outside - rebooted}}
+
+
+def cold(host, name, size):
+    """Shut down, kexec, and booted again."""
+    guest = Guest(host, name, cpus=1, memory=f"{size}M", fill=fill(size), hf=BEAT).start()
+    outage = Outage(host, [guest])
+    # It goes on speaking while it shuts down, but it does not work any more.
+    outage.begins = [time.time()]
+    guest.tell("poweroff")
+    guest.wait_ended()
+    stopped = outage.mark()
+    host.kexec(new=host.new)
+    rebooted = outage.mark()
+    guest.vmm = guest.spawn(guest.command())
+    outside = outage.end(timeout=300)
+    guest.tell("poweroff")
+    guest.wait_ended()
+    updates.start_luod(host)
+    return {"outside": outside, "parts": {"shutdown": stopped, "kexec": rebooted - stopped, "boot": outside - rebooted}}
+
+
+class Outage:
+    """From the last heartbeat before, which is the last that a console's file got, to the first after. Milliseconds."""
+
+    def __init__(self, host, guests):
+        self.host = host
+        self.guests = guests
+        self.begins = None
+        for guest in guests:
+            guest.wait_beats(2)
+
+    def last_words(self):
+        """When each guest has last said something, now that all stand still."""
+        self.begins = self.begins or [guest.output.stat().st_mtime for guest in self.guests]
+        return self.begins
+
+    def mark(self):
+        """From the beginning until now."""
+        return (time.time() - min(self.last_words())) * 1000
+
+    def end(self, timeout=240):
+        """Waits for a heartbeat of each guest; the longest outage."""
+        begins = self.last_words()
+        since = {guest: len(guest.read().said) for guest in self.guests}
+        ends = {}
+        for guest in self.guests:
+            guest.attach()
+
+        def look():
+            for guest in self.guests:
+                if guest not in ends and guest.read().all("beat", since[guest]):
+                    ends[guest] = time.time()
+            return len(ends) == len(self.guests)
+
+        self.host.wait(look, timeout, "a heartbeat of each guest")
+        return max(1000 * (ends[guest] - begin) for guest, begin in zip(self.guests, begins))
