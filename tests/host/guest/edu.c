@@ -71,9 +71,19 @@ static uint32_t config_read(const struct edu *edu, off_t offset, size_t size)
 	return pread(edu->config, &value, size, offset) == (ssize_t)size ? value : UINT32_MAX;
 }
 
+/* The guest may give it up at any time, also while it is used here. */
+static bool has_gone(const struct edu *edu)
+{
+	int fd = open_file(edu, "config", O_RDONLY);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0;
+}
+
 static void config_write(const struct edu *edu, off_t offset, uint32_t value, size_t size)
 {
-	if (pwrite(edu->config, &value, size, offset) != (ssize_t)size)
+	if (pwrite(edu->config, &value, size, offset) != (ssize_t)size && !has_gone(edu))
 		say("fault kind=edu-config offset=%ld", (long)offset);
 }
 
@@ -143,7 +153,8 @@ static bool edu_open(struct edu *edu)
 		close(fd);
 	if (bar == MAP_FAILED) {
 		close(edu->config);
-		say("fault kind=edu-bar device=%s", edu->name);
+		if (!has_gone(edu))
+			say("fault kind=edu-bar device=%s", edu->name);
 		return false;
 	}
 	edu->bar = bar;
@@ -334,8 +345,11 @@ void edu_say(void)
 	computes = factorial(&edu, 5) && factorial(&edu, 10);
 	moves = dma_both_ways(&edu, &address);
 	interrupted = message_interrupt(&edu);
-	say("edu present=yes at=%s id=%08x live=%s factorial=%s dma=%s dma_at=%lx msi=%s", edu.name,
-	    id, ok(is_live), ok(computes), ok(moves), address, ok(interrupted));
+	if (has_gone(&edu))
+		say("edu present=no");
+	else
+		say("edu present=yes at=%s id=%08x live=%s factorial=%s dma=%s dma_at=%lx msi=%s",
+		    edu.name, id, ok(is_live), ok(computes), ok(moves), address, ok(interrupted));
 	edu_close(&edu);
 }
 
