@@ -22,7 +22,6 @@ static const char *const alarms[] = {
 	"detected stalls",
 	"rcu: INFO:",
 	"blocked for more than",
-	"timekeeping watchdog",
 	"Long readout",
 	"TSC ADJUST differs",
 	"TSC warp",
@@ -35,7 +34,6 @@ static const char *const alarms[] = {
 	"general protection",
 	"Call Trace",
 	"Kernel panic",
-	"RT throttling",
 	"nobody cared",
 	"APIC error",
 	"unchecked MSR",
@@ -47,7 +45,8 @@ static const char *const alarms[] = {
 };
 
 /* A kernel may find that out while it boots, on a CPU whose TSC does not promise to be constant;
- * never later. */
+ * never later. Its watchdog also says when it could not compare two clocks because the CPU was
+ * taken from it in between: that is nothing. */
 static const char *const alarms_once_up[] = {
 	"unstable",
 	"Fast TSC calibration failed",

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 LINE = re.compile(r"(HF ([a-z-]+)(?: (.*?))?) \*([0-9a-f]{2})$")
 
-# Whatever its kernel says of these, anywhere in its log, is a failure.
+# Whatever its kernel says of these, anywhere in its log, is a failure. A watchdog that could not compare two clocks, since the CPU was
+# taken from it in between, says so, too, and has found nothing.
 KERNEL_ALARM = re.compile(
     r"lockup|self-detected stall|detected stalls|rcu: INFO|blocked for more than|Hardware Error|Machine check events"
-    r"|Oops:|BUG:|Kernel panic|nobody cared|timekeeping watchdog|TSC warp",
+    r"|Oops:|BUG:|Kernel panic|nobody cared|timekeeping watchdog.*unstable|Marking clocksource \S+ unstable due to|TSC warp",
     re.I,
 )
 

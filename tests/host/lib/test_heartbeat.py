@@ -81,6 +81,13 @@ class Judging(unittest.TestCase):
         self.assert_complains("soft lockup", "[  9.0] watchdog: BUG: soft lockup - CPU#1 stuck for 22s!\n")
         self.assert_complains("rcu: INFO", "[  9.0] rcu: INFO: rcu_sched self-detected stall on CPU\n")
 
+    def test_clocks_by_the_kernel(self):
+        # Linux 6.1 and 7.3, kernel/time/clocksource.c: found wrong, and not compared.
+        self.assert_complains("unstable", "clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable because the skew\n")
+        self.assert_complains("unstable", "clocksource: Marking clocksource kvm-clock unstable due to frequency skew\n")
+        skipped = "clocksource: timekeeping watchdog on CPU0: kvm-clock wd-wd read-back delay of 271674ns\n"
+        self.assertEqual(heartbeat.complaints(log(line("start cpus=2"), skipped)), [])
+
     def test_a_guest_of_which_one_cpu_stands_still(self):
         before, after = log(beat(1), beat(2, spins="50,7")).said
         self.assertFalse(heartbeat.alive(before, after))

@@ -98,13 +98,9 @@ static void hear_beat(struct test *t, const char *line)
 
 static void hear_line(struct test *t, const char *line)
 {
-	static const char *const bad[] = {"HF fault",
-					  "BUG:",
-					  "Oops",
-					  "soft lockup",
-					  "rcu: INFO",
-					  "Kernel panic",
-					  "clocksource: timekeeping watchdog"};
+	static const char *const bad[] = {"HF fault",		"BUG:",	     "Oops",
+					  "soft lockup",	"rcu: INFO", "Kernel panic",
+					  "Marking clocksource"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		if (strstr(line, bad[i]))
