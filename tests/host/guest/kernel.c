@@ -22,7 +22,6 @@ static const char *const alarms[] = {
 	"detected stalls",
 	"rcu: INFO:",
 	"blocked for more than",
-	"Long readout",
 	"TSC ADJUST differs",
 	"TSC warp",
 	"tsc_warp",
@@ -45,8 +44,9 @@ static const char *const alarms[] = {
 };
 
 /* A kernel may find that out while it boots, on a CPU whose TSC does not promise to be constant;
- * never later. Its watchdog also says when it could not compare two clocks because the CPU was
- * taken from it in between: that is nothing. */
+ * never later. Its watchdog also says when it could not compare two clocks, because the CPU was
+ * taken from it in between or it ran late ("Long readout interval"): that is nothing. It runs late
+ * when it is the first to read kvmclock after a pause, and so to be told of it. */
 static const char *const alarms_once_up[] = {
 	"unstable",
 	"Fast TSC calibration failed",
