@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/pci_sysfs.h"
 #include "base/util.h"
-#include "iommu/pci_sysfs.h"
 #include "iommu/vfio_impl.h"
 
 int vfio_call(const struct vfio_device *dev, unsigned long request, void *arg)

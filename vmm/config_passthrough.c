@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/pci_sysfs.h"
 #include "base/util.h"
-#include "iommu/pci_sysfs.h"
 #include "vmm/config_priv.h"
 
 static void read_one(json_t *json, const char *path, struct vm_config *config,

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/pci_sysfs.h"
 #include "base/util.h"
 #include "devices/option_text.h"
-#include "iommu/pci_sysfs.h"
 
-static_assert(VFIO_PCI_ADDRESS_SIZE == PCI_ADDRESS_SIZE, "iommu/pci_sysfs.h says otherwise");
+static_assert(VFIO_PCI_ADDRESS_SIZE == PCI_ADDRESS_SIZE, "base/pci_sysfs.h says otherwise");
 
 static const struct option_key keys[] = {
 	{"host", OPTION_TEXT, NULL, NULL, NULL},   {"fd", OPTION_NUMBER, NULL, NULL, NULL},

@@ -41,6 +41,7 @@ struct ctl_command {
 };
 
 int cmd_abort(const struct ctl *ctl, int argc, char **argv);
+int cmd_device(const struct ctl *ctl, int argc, char **argv);
 int cmd_describe(const struct ctl *ctl, int argc, char **argv);
 int cmd_forget(const struct ctl *ctl, int argc, char **argv);
 int cmd_inspect(const struct ctl *ctl, int argc, char **argv);

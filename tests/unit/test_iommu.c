@@ -16,9 +16,9 @@
 #include <linux/iommufd.h>
 #include <linux/vfio.h>
 
+#include "base/pci_sysfs.h"
 #include "base/util.h"
 #include "iommu/iommufd.h"
-#include "iommu/pci_sysfs.h"
 #include "iommu/vfio.h"
 #include "tests/unit/fake_vfio.h"
 
@@ -185,7 +185,7 @@ static void test_find(void **state _unused_)
 	fake_vfio_link(SYSFS "/driver", "../../drivers/nvme");
 	assert_not_found(-EBUSY, "driver nvme has it");
 	fake_vfio_remove(SYSFS "/driver");
-	assert_not_found(-ENXIO, "driver_override");
+	assert_not_found(-ENXIO, "luoctl device bind");
 	fake_vfio_remove(SYSFS "/iommu_group");
 	assert_not_found(-EXDEV, "intel_iommu=on");
 	fake_vfio_remove(SYSFS "/vfio-dev");

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "iommu/pci_sysfs.h"
+#include "base/pci_sysfs.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/util.h"
 
-#define VFIO_DRIVER "vfio-pci"
-
 /* Drivers that leave a device's DMA alone: the kernel lets them stand beside vfio in a group. */
-static const char *const harmless[] = {VFIO_DRIVER, "pci-stub", "pcieport"};
+static const char *const harmless[] = {PCI_SYSFS_VFIO, "pci-stub", "pcieport"};
 
 int pci_address_parse(const char *text, char ret[PCI_ADDRESS_SIZE], struct error *err)
 {
@@ -32,8 +31,7 @@ int pci_address_parse(const char *text, char ret[PCI_ADDRESS_SIZE], struct error
 	return 0;
 }
 
-static void device_path(char path[PATH_MAX], const char *root, const char *address,
-			const char *name)
+void pci_sysfs_path(char path[PATH_MAX], const char *root, const char *address, const char *name)
 {
 	snprintf(path, PATH_MAX, "%s/sys/bus/pci/devices/%s%s", root, address, name);
 }
@@ -57,30 +55,48 @@ static bool link_name(const char *path, char name[NAME_MAX + 1])
 	return true;
 }
 
-static bool driver_of(const char *root, const char *address, char name[NAME_MAX + 1])
+bool pci_sysfs_link(const char *root, const char *address, const char *name, char ret[NAME_MAX + 1])
 {
 	char path[PATH_MAX];
 
-	device_path(path, root, address, "/driver");
-	return link_name(path, name);
+	pci_sysfs_path(path, root, address, name);
+	return link_name(path, ret);
 }
 
-/* The first entry of a folder whose name begins so. */
-static bool first_entry(const char *folder, const char *prefix, char name[NAME_MAX + 1])
+static bool driver_of(const char *root, const char *address, char name[NAME_MAX + 1])
 {
-	DIR *dir = opendir(folder);
-	const struct dirent *entry;
-	bool found = false;
+	return pci_sysfs_link(root, address, "/driver", name);
+}
 
+bool pci_sysfs_entry(const char *root, const char *address, const char *name, const char *prefix,
+		     char ret[NAME_MAX + 1])
+{
+	const struct dirent *entry;
+	char path[PATH_MAX];
+	bool found = false;
+	DIR *dir;
+
+	pci_sysfs_path(path, root, address, name);
+	dir = opendir(path);
 	if (!dir)
 		return false;
 	while (!found && (entry = readdir(dir))) {
-		found = strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+		found = entry->d_name[0] != '.' &&
+			strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
 		if (found)
-			snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+			snprintf(ret, NAME_MAX + 1, "%s", entry->d_name);
 	}
 	closedir(dir);
 	return found;
+}
+
+int pci_sysfs_write(const char *path, const char *text)
+{
+	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
 static int refuse_driver(const char *root, const char *address, struct error *err)
@@ -89,16 +105,16 @@ static int refuse_driver(const char *root, const char *address, struct error *er
 
 	if (!driver_of(root, address, driver))
 		return error_set(err, -ENXIO,
-				 "device %s: no driver has it; bind it to vfio-pci: echo vfio-pci "
-				 ">/sys/bus/pci/devices/%s/driver_override && echo %s "
-				 ">/sys/bus/pci/drivers_probe",
-				 address, address, address);
-	if (strcmp(driver, VFIO_DRIVER) == 0)
+				 "device %s: no driver has it; bind it to vfio-pci: luoctl device "
+				 "bind %s",
+				 address, address);
+	if (strcmp(driver, PCI_SYSFS_VFIO) == 0)
 		return 0;
-	return error_set(err, -EBUSY,
-			 "device %s: the host's driver %s has it; unbind it (echo %s "
-			 ">/sys/bus/pci/drivers/%s/unbind) and bind it to vfio-pci",
-			 address, driver, address, driver);
+	return error_set(
+		err, -EBUSY,
+		"device %s: the host's driver %s has it; bind it to vfio-pci: luoctl device "
+		"bind %s",
+		address, driver, address);
 }
 
 int pci_sysfs_find_vfio(const char *root, const char *address, char ret[PATH_MAX],
@@ -107,14 +123,13 @@ int pci_sysfs_find_vfio(const char *root, const char *address, char ret[PATH_MAX
 	char path[PATH_MAX], name[NAME_MAX + 1];
 	int r;
 
-	device_path(path, root, address, "");
+	pci_sysfs_path(path, root, address, "");
 	if (access(path, F_OK) < 0)
 		return error_set(
 			err, -ENODEV,
 			"device %s: this host has no such PCI device (lspci -D lists them)",
 			address);
-	device_path(path, root, address, "/iommu_group");
-	if (!link_name(path, name))
+	if (!pci_sysfs_link(root, address, "/iommu_group", name))
 		return error_set(
 			err, -EXDEV,
 			"device %s: no IOMMU is in front of it; switch VT-d or AMD-Vi on in "
@@ -123,8 +138,7 @@ int pci_sysfs_find_vfio(const char *root, const char *address, char ret[PATH_MAX
 	r = refuse_driver(root, address, err);
 	if (r < 0)
 		return r;
-	device_path(path, root, address, "/vfio-dev");
-	if (!first_entry(path, "vfio", name))
+	if (!pci_sysfs_entry(root, address, "/vfio-dev", "vfio", name))
 		return error_set(err, -EOPNOTSUPP,
 				 "device %s: vfio made no character device for it; the host's "
 				 "kernel needs CONFIG_VFIO_DEVICE_CDEV",
@@ -133,7 +147,7 @@ int pci_sysfs_find_vfio(const char *root, const char *address, char ret[PATH_MAX
 	return 0;
 }
 
-static bool is_harmless(const char *driver)
+bool pci_sysfs_driver_is_harmless(const char *driver)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(harmless); i++) {
 		if (strcmp(driver, harmless[i]) == 0)
@@ -149,13 +163,13 @@ bool pci_sysfs_group_blocker(const char *root, const char *address, char *text, 
 	bool found = false;
 	DIR *dir;
 
-	device_path(path, root, address, "/iommu_group/devices");
+	pci_sysfs_path(path, root, address, "/iommu_group/devices");
 	dir = opendir(path);
 	if (!dir)
 		return false;
 	while (!found && (entry = readdir(dir))) {
 		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= PCI_ADDRESS_SIZE ||
-		    !driver_of(root, entry->d_name, driver) || is_harmless(driver))
+		    !driver_of(root, entry->d_name, driver) || pci_sysfs_driver_is_harmless(driver))
 			continue;
 		snprintf(text, size, "%s (driver %s)", entry->d_name, driver);
 		found = true;

@@ -4,8 +4,8 @@
  * what a device is bound to, its IOMMU group, and the character device that vfio made for it. Any
  * thread.
  */
-#ifndef HOLDFAST_IOMMU_PCI_SYSFS_H
-#define HOLDFAST_IOMMU_PCI_SYSFS_H
+#ifndef HOLDFAST_BASE_PCI_SYSFS_H
+#define HOLDFAST_BASE_PCI_SYSFS_H
 
 #include <limits.h>
 #include <stdbool.h>
@@ -18,6 +18,29 @@
 
 /* "65:00.0" gets the domain 0000. -EINVAL: no such notation. */
 int pci_address_parse(const char *text, char ret[PCI_ADDRESS_SIZE], struct error *err);
+
+/*
+ * Paths and links of a device's folder in sysfs; root, "" but in tests, is put before /sys, and
+ * name
+ * ("/driver", "" for the folder) behind.
+ */
+void pci_sysfs_path(char path[PATH_MAX], const char *root, const char *address, const char *name);
+/* The last part of where such a link leads; false: there is none. */
+bool pci_sysfs_link(const char *root, const char *address, const char *name,
+		    char ret[NAME_MAX + 1]);
+/* The first entry of such a folder whose name begins with prefix; false: there is none. */
+bool pci_sysfs_entry(const char *root, const char *address, const char *name, const char *prefix,
+		     char ret[NAME_MAX + 1]);
+
+#define PCI_SYSFS_VFIO "vfio-pci" /* the driver */
+/* A driver that leaves DMA alone: the kernel lets its devices stand beside one of vfio in a group.
+ */
+bool pci_sysfs_driver_is_harmless(const char *driver);
+
+/*
+ * Writes text to a file of sysfs: 0, or what the kernel says to it. path is whole, with root.
+ */
+int pci_sysfs_write(const char *path, const char *text);
 
 /*
  * The path of the character device of vfio for this PCI device, root being put before /sys and
