@@ -43,9 +43,20 @@ static int open_failed(const char *path, int code, struct error *err)
 	return error_sys(err, code, "cannot open %s", path);
 }
 
-int iommufd_open(const char *path, struct iommufd **ret, struct error *err)
+static int make_ioas(struct iommufd *io, const char *name, struct error *err)
 {
 	struct iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
+	int r = call(io, IOMMU_IOAS_ALLOC, &alloc);
+
+	if (r < 0)
+		return error_sys(err, r, "%s: cannot make an address space (IOMMU_IOAS_ALLOC)",
+				 name);
+	io->ioas = alloc.out_ioas_id;
+	return 0;
+}
+
+int iommufd_open(const char *path, struct iommufd **ret, struct error *err)
+{
 	struct iommufd *io = calloc(1, sizeof(*io));
 	int r;
 
@@ -57,13 +68,43 @@ int iommufd_open(const char *path, struct iommufd **ret, struct error *err)
 		free(io);
 		return r;
 	}
-	r = call(io, IOMMU_IOAS_ALLOC, &alloc);
+	r = make_ioas(io, path, err);
 	if (r < 0) {
 		iommufd_free(io);
-		return error_sys(err, r, "%s: cannot make an address space (IOMMU_IOAS_ALLOC)",
-				 path);
+		return r;
 	}
-	io->ioas = alloc.out_ioas_id;
+	*ret = io;
+	return 0;
+}
+
+/* Too little room for the answer is an answer, too. */
+static bool has_ioas(struct iommufd *io, uint32_t ioas)
+{
+	struct iommu_ioas_iova_ranges ask = {.size = sizeof(ask), .ioas_id = ioas};
+	int r = ioas ? call(io, IOMMU_IOAS_IOVA_RANGES, &ask) : -ENOENT;
+
+	return r == 0 || r == -EMSGSIZE;
+}
+
+int iommufd_adopt(int fd, uint32_t ioas, struct iommufd **ret, bool *ret_mapped, struct error *err)
+{
+	struct iommufd *io = calloc(1, sizeof(*io));
+	int r = 0;
+
+	if (!io)
+		return error_set(err, -ENOMEM, "iommufd: out of memory");
+	io->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (io->fd < 0)
+		r = error_sys(err, -errno, "the iommufd that came back cannot be used");
+	*ret_mapped = r == 0 && has_ioas(io, ioas);
+	if (*ret_mapped)
+		io->ioas = ioas;
+	else if (r == 0)
+		r = make_ioas(io, "the iommufd that came back", err);
+	if (r < 0) {
+		iommufd_free(io);
+		return r;
+	}
 	*ret = io;
 	return 0;
 }

@@ -20,7 +20,15 @@ struct iommufd;
 /* path: IOMMUFD_DEVICE; another one in tests. -ENOENT: the kernel has no CONFIG_IOMMUFD, or its
  * module is not loaded. -EACCES: not this user. */
 int iommufd_open(const char *path, struct iommufd **ret, struct error *err);
-/* Devices must be gone. Everything is unmapped. NULL is fine. */
+/*
+ * One that came back from an update; fd is borrowed (a copy is made). ioas: its address space, if
+ * it is the same context as before (no kexec in between): then *ret_mapped is true, and what was
+ * mapped there is. Else a context that a kernel made anew has none, one is made, and all must be
+ * mapped again.
+ */
+int iommufd_adopt(int fd, uint32_t ioas, struct iommufd **ret, bool *ret_mapped, struct error *err);
+/* Devices must be gone. Everything is unmapped, unless somebody else has the context as well. NULL
+ * is fine. */
 void iommufd_free(struct iommufd *io);
 
 int iommufd_fd(const struct iommufd *io);	 /* borrowed */

@@ -37,8 +37,10 @@ static int open_source(struct vfio_device *dev, const struct vfio_source *source
 	char path[PATH_MAX];
 	int r;
 
-	if (!source->address) {
+	if (!source->address || source->kept) {
 		snprintf(dev->name, sizeof(dev->name), "fd %d", source->fd);
+		if (source->address)
+			snprintf(dev->name, sizeof(dev->name), "%s", source->address);
 		dev->fd = fcntl(source->fd, F_DUPFD_CLOEXEC, 3);
 		if (dev->fd < 0)
 			return error_sys(err, -errno, "device %s: cannot be used", dev->name);
@@ -116,6 +118,10 @@ static int bind_and_attach(struct vfio_device *dev, const struct vfio_source *so
 						       .pt_id = iommufd_ioas(io)};
 	int r = vfio_call(dev, VFIO_DEVICE_BIND_IOMMUFD, &bind);
 
+	/* One that is bound already, before or in an earlier try, is so for the life of its file.
+	 */
+	if (r == -EINVAL && source->kept)
+		r = 0;
 	if (r < 0)
 		return bind_failed(dev, source, r, err);
 	r = vfio_call(dev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
@@ -149,6 +155,7 @@ int vfio_device_open(const struct vfio_source *source, struct iommufd *io, struc
 	if (!dev)
 		return error_set(err, -ENOMEM, "vfio: out of memory");
 	dev->fd = FD_NONE;
+	dev->kept = source->kept;
 	r = open_source(dev, source, err);
 	if (r == 0)
 		r = bind_and_attach(dev, source, io, err);
@@ -170,10 +177,25 @@ void vfio_device_free(struct vfio_device *dev)
 		return;
 	vfio_regions_unmap(dev);
 	/* Whoever passed a descriptor may keep it open. */
-	if (dev->attached)
+	if (dev->attached && !dev->kept)
 		vfio_call(dev, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
 	close_fdp(&dev->fd);
 	free(dev);
+}
+
+void vfio_device_keep(struct vfio_device *dev, bool keep)
+{
+	dev->kept = keep;
+}
+
+bool vfio_device_is_kept(const struct vfio_device *dev)
+{
+	return dev->kept;
+}
+
+int vfio_device_fd(const struct vfio_device *dev)
+{
+	return dev->fd;
 }
 
 const char *vfio_device_name(const struct vfio_device *dev)

@@ -49,6 +49,8 @@ struct vfio_source {
 	const char *root;    /* before /sys and /dev: "" but in tests */
 	const char *address; /* "0000:65:00.0"; NULL: fd */
 	int fd;		     /* borrowed: a copy is made */
+	/* fd is of address, and came back from an update: the device may be bound and at work. */
+	bool kept;
 };
 
 /*
@@ -59,8 +61,14 @@ struct vfio_source {
  */
 int vfio_device_open(const struct vfio_source *source, struct iommufd *io, struct vfio_device **ret,
 		     struct error *err);
-/* Unmaps its windows, detaches and closes: no DMA of it goes on after that. NULL is fine. */
+/* Unmaps its windows, detaches and closes: no DMA of it goes on after that. One that is kept stays
+ * attached as long as somebody else has it. NULL is fine. */
 void vfio_device_free(struct vfio_device *dev);
+/* Somebody else has its descriptor, too, for whom it goes on: a live update session, or the process
+ * that takes this one's place. */
+void vfio_device_keep(struct vfio_device *dev, bool keep);
+bool vfio_device_is_kept(const struct vfio_device *dev);
+int vfio_device_fd(const struct vfio_device *dev); /* borrowed */
 
 const char *vfio_device_name(const struct vfio_device *dev); /* its address, or "fd 7" */
 bool vfio_device_can_reset(const struct vfio_device *dev);

@@ -17,6 +17,7 @@ struct vfio_device {
 	int fd; /* owned */
 	char name[24];
 	bool attached, can_reset;
+	bool kept;
 	struct vfio_region regions[VFIO_PCI_NUM_REGIONS];
 	struct vfio_bar bars[VFIO_BARS];
 	struct {

@@ -21,7 +21,7 @@
 #define TOKEN_RAM_LAST	   UINT64_C(0x01ff)
 #define TOKEN_IOMMUFD	   UINT64_C(0x0200) /* the VM's iommufd; up to 0x02ff reserved */
 #define TOKEN_IOMMUFD_LAST UINT64_C(0x02ff)
-#define TOKEN_VFIO_FIRST   UINT64_C(0x0300) /* vfio cdevs in order of configuration */
+#define TOKEN_VFIO_FIRST   UINT64_C(0x0300) /* vfio cdevs by the slot of the guest */
 #define TOKEN_VFIO_LAST	   UINT64_C(0x03ff)
 #define TOKEN_HWPT_FIRST \
 	UINT64_C(0x0400) /* marks of hardware page tables, a space of the iommufd */

@@ -100,8 +100,11 @@ json_t *vm_config_to_json(const struct vm_config *config);
 int vm_config_has_device(const struct vm_config *config, const char *key);
 /* The device of the host with that id; NULL: none. */
 struct vfio_pci_config *vm_config_find_passed(struct vm_config *config, const char *id);
-/* The id of a device of the host that is not away; NULL: all are, or there is none. */
+/* The id of a device of the host that an update must take from the guest: neither away nor kept;
+ * NULL: there is none. */
 const char *vm_config_passed_here(const struct vm_config *config);
+/* Whether the device of the host with that id stays through the update that is under way. */
+bool vm_config_is_kept(const struct vm_config *config, const char *id);
 /* Takes a device out by its name: "rng", "hvc", "balloon", "vsock", or the id of a disk, a
  * network card or a device of the host. */
 void vm_config_forget_device(struct vm_config *config, const char *name);

@@ -195,10 +195,19 @@ struct vfio_pci_config *vm_config_find_passed(struct vm_config *config, const ch
 const char *vm_config_passed_here(const struct vm_config *config)
 {
 	for (unsigned int i = 0; i < config->device_count; i++) {
-		if (!config->devices[i].away)
+		if (!config->devices[i].away && !config->devices[i].kept)
 			return config->devices[i].id;
 	}
 	return NULL;
+}
+
+bool vm_config_is_kept(const struct vm_config *config, const char *id)
+{
+	for (unsigned int i = 0; i < config->device_count; i++) {
+		if (strcmp(config->devices[i].id, id) == 0)
+			return config->devices[i].kept;
+	}
+	return false;
 }
 
 static void forget_passed(struct vm_config *config, const char *id)

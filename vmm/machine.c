@@ -82,7 +82,7 @@ static int make_vcpus(struct machine *m, struct error *err)
 	return r;
 }
 
-static int make_devices(struct machine *m, struct error *err)
+static int make_devices(struct machine *m, const struct kept_devices *kept, struct error *err)
 {
 	const struct arch_platform_params platform = {.config = &m->config,
 						      .loop = m->loop,
@@ -101,6 +101,7 @@ static int make_devices(struct machine *m, struct error *err)
 		.loop = m->loop,
 		.ram = m->ram,
 		.control = &m->control,
+		.kept = kept,
 		.gone = machine_device_gone,
 		.opaque = m,
 	};
@@ -125,7 +126,8 @@ void machine_list_objects(struct machine *m)
 }
 
 int machine_build(const struct vm_config *config, struct loop *loop, struct guest_ram *ram,
-		  machine_event_fn *on_event, void *opaque, struct machine **ret, struct error *err)
+		  const struct kept_devices *kept, machine_event_fn *on_event, void *opaque,
+		  struct machine **ret, struct error *err)
 {
 	struct machine *m = calloc(1, sizeof(*m));
 	int r;
@@ -147,7 +149,7 @@ int machine_build(const struct vm_config *config, struct loop *loop, struct gues
 	if (r == 0)
 		r = make_vcpus(m, err);
 	if (r == 0)
-		r = make_devices(m, err);
+		r = make_devices(m, kept, err);
 	if (r == 0)
 		r = loop_timer_new(loop, machine_nudge, m, &m->nudge, err);
 	if (r < 0) {
@@ -227,6 +229,9 @@ json_t *machine_balloon_statistics(struct machine *m)
 void machine_keep_memory(struct machine *m, bool keep)
 {
 	m->memory_kept = keep;
+	/* Nobody else has them any more. */
+	if (!keep)
+		machine_hand_over(m, false);
 	machine_devices_keep_memory(m->devices, keep);
 }
 

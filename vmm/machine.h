@@ -16,6 +16,7 @@
 #include "vmm/guest_memory.h"
 
 struct machine;
+struct kept_devices;
 
 enum machine_event {
 	MACHINE_EVENT_POWEROFF, /* the guest switched itself off, or Ctrl-A x on its console */
@@ -33,18 +34,19 @@ typedef void machine_event_fn(void *opaque, enum machine_event event, const stru
 
 /*
  * Builds the whole machine from the configuration. Takes ram (even on failure). Nothing runs yet.
+ * kept: devices of the host that came back from an update, borrowed for the call; NULL: none did.
  * Opens /dev/kvm; -ENOENT, -EACCES, -ENOSYS each say what the operator can do.
  */
 int machine_build(const struct vm_config *config, struct loop *loop, struct guest_ram *ram,
-		  machine_event_fn *on_event, void *opaque, struct machine **ret,
-		  struct error *err);
+		  const struct kept_devices *kept, machine_event_fn *on_event, void *opaque,
+		  struct machine **ret, struct error *err);
 void machine_free(struct machine *machine); /* stops vCPUs; NULL is fine */
 
 /* Cold boot: loads kernel, initramfs, tables; sets vCPU 0 to the kernel's entry. */
 int machine_boot(struct machine *machine, struct error *err);
 
 /* Nodes of a state that are not the machine's: vmm/update/ writes and reads them. */
-#define MACHINE_STATE_OTHERS "config", "timeline"
+#define MACHINE_STATE_OTHERS "config", "timeline", "passthrough"
 
 /*
  * Everything in `blob` into a machine that was built and never ran: see state_load_objects().
@@ -106,8 +108,20 @@ int machine_plug(struct machine *machine, const struct vm_config *config, struct
 int machine_request_unplug(struct machine *machine, const char *device, struct error *err);
 
 /*
- * For an update: asks the guest for every device of the host. Each that is given up is told by
- * MACHINE_EVENT_DEVICE_GONE, and marked in machine_config(). Its DMA has ended then.
+ * For an update: which devices of the host stay with the guest, those with the policy preserve or
+ * all, as copies of their descriptors; they are marked in machine_config(), and not asked for.
+ * Nothing is left in *ret on failure.
+ */
+int machine_keep_devices(struct machine *machine, bool all, struct kept_devices *ret,
+			 struct error *err);
+/* The opposite: no device is marked any more. */
+void machine_unkeep_devices(struct machine *machine);
+/* The state is saved: those devices are another kernel's or process's from now on, or they are ours
+ * again. */
+void machine_hand_over(struct machine *machine, bool over);
+/*
+ * For an update: asks the guest for every other device of the host. Each that is given up is told
+ * by MACHINE_EVENT_DEVICE_GONE, and marked in machine_config(). Its DMA has ended then.
  */
 void machine_give_up(struct machine *machine);
 /*

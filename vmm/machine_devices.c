@@ -11,6 +11,7 @@
 #include "devices/virtio/console.h"
 #include "vmm/kinds/kinds.h"
 #include "vmm/passthrough.h"
+#include "vmm/passthrough_preserve.h"
 
 /* A device and where it lives. */
 struct device {
@@ -218,6 +219,50 @@ int machine_devices_request_unplug(struct machine_devices *d, const char *name, 
 	return 0;
 }
 
+/* ---- Devices of the host that stay through an update. ---- */
+
+static int keep_one(struct machine_devices *d, const struct device *device,
+		    struct kept_devices *kept, struct error *err)
+{
+	const struct iommufd *io = passthrough_iommufd(d->params.passthrough);
+	int r;
+
+	if (!passthrough_is_by_file(d->params.passthrough))
+		return error_set(
+			err, -EOPNOTSUPP,
+			"device-preserve: device %s: guest memory is mapped by address, which "
+			"cannot be handed over: this kernel cannot map files (Linux 6.14 can)",
+			device->name);
+	r = kept_devices_set_iommufd(kept, iommufd_fd(io), iommufd_ioas(io), err);
+	if (r < 0)
+		return r;
+	return kept_devices_add(kept, device->slot, device->name,
+				device->kind->function->fd(device->dev), err);
+}
+
+int machine_devices_keep(struct machine_devices *d, const struct vm_config *config,
+			 struct kept_devices *ret, struct error *err)
+{
+	int r = 0;
+
+	kept_devices_init(ret);
+	for (unsigned int i = 0; i < d->count && r == 0; i++) {
+		if (d->all[i].kind->function && vm_config_is_kept(config, d->all[i].name))
+			r = keep_one(d, &d->all[i], ret, err);
+	}
+	if (r < 0)
+		kept_devices_done(ret);
+	return r;
+}
+
+void machine_devices_hand_over(struct machine_devices *d, bool over)
+{
+	for (unsigned int i = 0; i < d->count; i++) {
+		if (d->all[i].kind->function)
+			d->all[i].kind->function->keep(d->all[i].dev, over);
+	}
+}
+
 /* ---- What the user does with them. ---- */
 
 void machine_devices_check_update(struct machine_devices *d, struct problems *problems)
@@ -297,9 +342,14 @@ int machine_devices_new(const struct machine_devices_params *params, struct mach
 	d->params = *params;
 	machine_pci_on_ejected(d->params.pci, on_ejected, d);
 	d->params.passthrough = passthrough_new(params->ram);
-	r = d->params.passthrough ? make_missing(d, false, err)
-				  : error_set(err, -ENOMEM, "devices: out of memory");
+	r = d->params.passthrough ? 0 : error_set(err, -ENOMEM, "devices: out of memory");
+	if (r == 0) {
+		passthrough_adopt(d->params.passthrough, d->params.kept);
+		r = make_missing(d, false, err);
+		passthrough_adopt(d->params.passthrough, NULL);
+	}
 	d->params.config = NULL;
+	d->params.kept = NULL;
 	keep_or_take_back(d, true);
 	if (r < 0) {
 		machine_devices_free(d);
@@ -329,10 +379,13 @@ size_t machine_devices_objects(struct machine_devices *d,
 		struct device *device = &d->all[i];
 		struct state_object *object = &objects[count];
 
-		if (!device->v)
-			continue;
-		*object = (struct state_object){.ops = virtio_pci_state_ops(device->v),
-						.obj = device->v};
+		if (device->v)
+			*object = (struct state_object){.ops = virtio_pci_state_ops(device->v),
+							.obj = device->v};
+		else
+			*object = (struct state_object){
+				.ops = device->kind->function->state,
+				.obj = device->kind->function->state_of(device->dev)};
 		snprintf(object->instance, sizeof(object->instance), "%x", device->slot);
 		count++;
 	}
@@ -344,15 +397,20 @@ size_t machine_devices_state_size_max(struct machine_devices *d)
 	size_t size = 0;
 
 	for (unsigned int i = 0; i < d->count; i++)
-		size += d->all[i].v ? virtio_pci_state_size_max(d->all[i].v) : 0;
+		size += d->all[i].v ? virtio_pci_state_size_max(d->all[i].v)
+				    : d->all[i].kind->function->state_size_max(d->all[i].dev);
 	return size;
 }
 
 int machine_devices_drain(struct machine_devices *d, uint64_t deadline_ns, struct error *err)
 {
 	for (unsigned int i = 0; i < d->count; i++) {
-		int r = d->all[i].v ? virtio_pci_drain(d->all[i].v, deadline_ns, err) : 0;
+		int r = 0;
 
+		if (d->all[i].v)
+			r = virtio_pci_drain(d->all[i].v, deadline_ns, err);
+		else
+			d->all[i].kind->function->freeze(d->all[i].dev);
 		/* The one that refused goes on by itself. */
 		if (r < 0) {
 			machine_devices_thaw(d);
@@ -367,6 +425,8 @@ void machine_devices_thaw(struct machine_devices *d)
 	for (unsigned int i = 0; i < d->count; i++) {
 		if (d->all[i].v)
 			virtio_pci_thaw(d->all[i].v);
+		else
+			d->all[i].kind->function->thaw(d->all[i].dev);
 	}
 }
 
@@ -375,6 +435,8 @@ void machine_devices_resumed(struct machine_devices *d)
 	for (unsigned int i = 0; i < d->count; i++) {
 		if (d->all[i].v)
 			virtio_pci_resumed(d->all[i].v);
+		else
+			d->all[i].kind->function->thaw(d->all[i].dev);
 	}
 }
 

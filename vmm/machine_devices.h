@@ -26,6 +26,8 @@ struct machine_devices_params {
 	struct machine_pci *pci;
 	struct machine_control *control;
 	struct passthrough *passthrough; /* made by machine_devices_new() */
+	/* Devices that came back from an update; borrowed for machine_devices_new(). NULL: none. */
+	const struct kept_devices *kept;
 	/* A guest gave the device of that name back and it is gone. May be NULL. */
 	void (*gone)(void *opaque, const char *name);
 	void *opaque;
@@ -45,6 +47,15 @@ int machine_devices_plug(struct machine_devices *devices, const struct vm_config
  * disk, a network card or a device of the host). -ENOENT: the VM has none. */
 int machine_devices_request_unplug(struct machine_devices *devices, const char *name,
 				   struct error *err);
+
+/*
+ * Copies of the descriptors of devices of the host that stay through an update: those that
+ * config marks as kept. -EOPNOTSUPP: one cannot stay. Nothing is left in *ret on failure.
+ */
+int machine_devices_keep(struct machine_devices *devices, const struct vm_config *config,
+			 struct kept_devices *ret, struct error *err);
+/* Devices of the host that are kept go on for somebody else when they are freed, or end again. */
+void machine_devices_hand_over(struct machine_devices *devices, bool over);
 
 /* Why a device would not be found again in the next kernel: all reasons are added. Touches nothing.
  */

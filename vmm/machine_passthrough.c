@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "vmm/machine_priv.h"
+#include "vmm/passthrough_preserve.h"
 
 /* A device without the mark is plugged in; on failure it keeps it. */
 static void bring_back(struct machine *m, struct vfio_pci_config *device)
@@ -39,13 +40,39 @@ void machine_device_gone(void *opaque, const char *name)
 	machine_events_tell(&m->events, MACHINE_EVENT_DEVICE_GONE, NULL);
 }
 
+int machine_keep_devices(struct machine *m, bool all, struct kept_devices *ret, struct error *err)
+{
+	int r;
+
+	for (unsigned int i = 0; i < m->config.device_count; i++) {
+		struct vfio_pci_config *device = &m->config.devices[i];
+
+		device->kept = !device->away && (all || device->policy == VFIO_PCI_PRESERVE);
+	}
+	r = machine_devices_keep(m->devices, &m->config, ret, err);
+	if (r < 0)
+		machine_unkeep_devices(m);
+	return r;
+}
+
+void machine_unkeep_devices(struct machine *m)
+{
+	for (unsigned int i = 0; i < m->config.device_count; i++)
+		m->config.devices[i].kept = false;
+}
+
+void machine_hand_over(struct machine *m, bool over)
+{
+	machine_devices_hand_over(m->devices, over);
+}
+
 void machine_give_up(struct machine *m)
 {
 	m->giving_up = true;
 	for (unsigned int i = 0; i < m->config.device_count; i++) {
 		struct vfio_pci_config *device = &m->config.devices[i];
 
-		if (device->away)
+		if (device->away || device->kept)
 			continue;
 		device->asked = true;
 		machine_devices_request_unplug(m->devices, device->id, NULL);

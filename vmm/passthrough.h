@@ -12,6 +12,9 @@
 
 struct passthrough;
 
+/* What came back from an update (vmm/passthrough_preserve.h). */
+struct kept_devices;
+
 /* ram: borrowed for the life of the object. NULL: out of memory. */
 struct passthrough *passthrough_new(struct guest_ram *ram);
 void passthrough_free(struct passthrough *p); /* devices are gone. NULL is fine */
@@ -20,5 +23,12 @@ void passthrough_free(struct passthrough *p); /* devices are gone. NULL is fine 
  * with what the operator can do. */
 int passthrough_get(struct passthrough *p, struct iommufd **ret, struct error *err);
 void passthrough_put(struct passthrough *p);
+
+/* The first device is to find the address space that came back. kept: borrowed until then. */
+void passthrough_adopt(struct passthrough *p, const struct kept_devices *kept);
+/* Borrowed; NULL while there is no device. */
+struct iommufd *passthrough_iommufd(const struct passthrough *p);
+/* Guest memory is mapped by its files, as what is preserved must be. */
+bool passthrough_is_by_file(const struct passthrough *p);
 
 #endif

@@ -81,7 +81,8 @@ int vm_boot(struct vm *vm, struct error *err)
 	vm_config_decide(&p->config);
 	r = guest_ram_create(p->config.memory, &ram, err);
 	if (r == 0)
-		r = machine_build(&p->config, p->loop, ram, on_machine_event, vm, &p->machine, err);
+		r = machine_build(&p->config, p->loop, ram, NULL, on_machine_event, vm, &p->machine,
+				  err);
 	if (r == 0)
 		r = machine_boot(p->machine, err);
 	if (r == 0)

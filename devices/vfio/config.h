@@ -38,6 +38,7 @@ struct vfio_pci_config {
 	bool away;    /* given up for an update that is not over; set by the VMM */
 	/* Not part of what a user says: */
 	bool asked; /* the guest was asked for it because of an update */
+	bool kept;  /* it stays with the guest in the update that is under way */
 };
 
 const char *vfio_pci_policy_name(enum vfio_pci_policy policy);

@@ -38,9 +38,11 @@ static int make_function(struct vfio_pci *v, struct error *err)
 int vfio_pci_new(const struct vfio_pci_params *params, struct vfio_pci **ret, struct error *err)
 {
 	const struct vfio_pci_config *config = params->config;
+	bool kept = params->kept_fd >= 0;
 	const struct vfio_source source = {.root = params->root,
 					   .address = config->host[0] ? config->host : NULL,
-					   .fd = config->fd};
+					   .fd = kept ? params->kept_fd : config->fd,
+					   .kept = kept};
 	struct vfio_pci *v = calloc(1, sizeof(*v));
 	int r;
 
@@ -49,6 +51,7 @@ int vfio_pci_new(const struct vfio_pci_params *params, struct vfio_pci **ret, st
 	v->attach = *params->attach;
 	v->event = params->event;
 	v->opaque = params->opaque;
+	v->frozen = kept;
 	v->intx_trigger = v->intx_resample = FD_NONE;
 	for (unsigned int i = 0; i < IRQ_EVENTS_MAX; i++)
 		v->reports[i].fd = FD_NONE;
@@ -84,7 +87,8 @@ void vfio_pci_free(struct vfio_pci *v)
 	if (v->function)
 		pci_device_unplug(v->function);
 	if (v->device) {
-		quiesce(v);
+		if (!vfio_device_is_kept(v->device))
+			quiesce(v);
 		vfio_pci_irq_done(v);
 	}
 	pci_device_free(v->function);

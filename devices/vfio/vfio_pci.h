@@ -12,8 +12,9 @@
  *		 vfio lets writes pass (a function-level reset is done by the kernel)
  *   others, and extended configuration space: not there
  *
- * It has no state that could be saved: a guest gives it up before an update. Loop's thread, unless
- * said otherwise; registers come from vCPU threads.
+ * Its own state stays in the device: a guest gives it up before an update, or keeps it where the
+ * descriptor of the device is handed over. Loop's thread, unless said otherwise; registers come
+ *from vCPU threads.
  */
 #ifndef HOLDFAST_DEVICES_VFIO_VFIO_PCI_H
 #define HOLDFAST_DEVICES_VFIO_VFIO_PCI_H
@@ -39,6 +40,9 @@ struct vfio_pci_params {
 	const struct pci_attach *attach; /* copied */
 	void (*event)(void *opaque, enum vfio_pci_event event);
 	void *opaque;
+	/* It came back from an update by this descriptor (borrowed; FD_NONE: it did not): it goes
+	 * on with what it does, and waits for its state without interrupts. */
+	int kept_fd;
 };
 
 /* -ENODEV, -EBUSY, -EPERM, ...: the message says what the operator can do. */
@@ -48,5 +52,26 @@ void vfio_pci_free(struct vfio_pci *v);
 
 struct pci_device *vfio_pci_function(struct vfio_pci *v); /* borrowed */
 const char *vfio_pci_name(const struct vfio_pci *v);	  /* "0000:65:00.0", "fd 7" */
+
+/* ---- A device that stays with its guest through an update (vfio_pci_update.c). ---- */
+
+int vfio_pci_fd(const struct vfio_pci *v); /* of its character device; borrowed */
+/*
+ * vCPUs are stopped: all of its interrupts and reports are switched off, as the kernel wants it of
+ * a device that is handed over. Its DMA goes on.
+ */
+void vfio_pci_freeze(struct vfio_pci *v);
+/*
+ * The opposite, or, after its state was loaded, the first time. What it signalled meanwhile is
+ * lost, so that every vector is signalled to the guest once. Nothing if it is not frozen.
+ */
+void vfio_pci_thaw(struct vfio_pci *v);
+/* While it is kept, vfio_pci_free() leaves it as it is: it goes on for the next kernel or process.
+ */
+void vfio_pci_keep(struct vfio_pci *v, bool keep);
+
+/* What a guest sees of it: configuration space, BARs, vectors. */
+extern const struct state_ops vfio_pci_state_ops; /* of struct vfio_pci */
+size_t vfio_pci_state_size_max(const struct vfio_pci *v);
 
 #endif

@@ -299,6 +299,8 @@ int vfio_pci_config_init(struct vfio_pci *v, struct error *err)
 	pci_config_poke(v->function, PCI_STATUS,
 			pci_config_peek(v->function, PCI_STATUS, 2) | status, 2);
 	pci_set_config_hook(v->function, &hook);
-	vfio_pci_command_changed(v, 0);
+	/* One that is at work keeps its bus mastering. */
+	if (!v->frozen)
+		vfio_pci_command_changed(v, 0);
 	return 0;
 }

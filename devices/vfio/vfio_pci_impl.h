@@ -54,6 +54,7 @@ struct vfio_pci {
 	bool *msix_wired; /* owned; which vectors signal something */
 	bool msix_sized;  /* the device was told how many there are */
 	bool freed;	  /* no interrupt is set up any more */
+	bool frozen;	  /* none is now */
 	struct log_ratelimit log;
 
 	struct vfio_pci_report reports[IRQ_EVENTS_MAX];
@@ -72,6 +73,9 @@ int vfio_pci_irq_init(struct vfio_pci *v, struct loop *loop, struct error *err);
 void vfio_pci_irq_done(struct vfio_pci *v);
 /* The guest has changed MSI or MSI-X: its registers are looked at. Any thread. */
 void vfio_pci_irq_update(struct vfio_pci *v);
+/* All off, with the reports; and on again as the guest has them, each signalled once. */
+void vfio_pci_irq_freeze(struct vfio_pci *v);
+int vfio_pci_irq_thaw(struct vfio_pci *v, struct error *err);
 
 /* vfio_pci_msi.c; irq_lock held. */
 bool vfio_pci_msi_wanted(const struct vfio_pci *v);
@@ -79,5 +83,6 @@ int vfio_pci_msi_on(struct vfio_pci *v, struct error *err);
 /* Address, data or masks may be others; as many vectors as before, else it is switched anew. */
 int vfio_pci_msi_update(struct vfio_pci *v, struct error *err);
 void vfio_pci_msi_off(struct vfio_pci *v);
+void vfio_pci_msi_fire(struct vfio_pci *v);
 
 #endif

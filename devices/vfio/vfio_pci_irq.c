@@ -153,7 +153,7 @@ void vfio_pci_irq_update(struct vfio_pci *v)
 	struct error err = ERROR_INIT;
 
 	pthread_mutex_lock(&v->irq_lock);
-	if (!v->freed && update(v, &err) < 0)
+	if (!v->freed && !v->frozen && update(v, &err) < 0)
 		log_ratelimited(&v->log, LOG_LEVEL_WARNING, "%s: interrupts do not work: %s",
 				v->name, error_message(&err));
 	pthread_mutex_unlock(&v->irq_lock);
@@ -186,7 +186,57 @@ static int start_report(struct vfio_pci *v, unsigned int i, enum vfio_irq irq,
 		return error_sys(err, -errno, "%s: cannot create an eventfd", v->name);
 	r = loop_add_fd(loop, v->reports[i].fd, EPOLLIN, on_report, &v->reports[i],
 			&v->reports[i].source, err);
-	return r < 0 ? r : vfio_irq_set(v->device, irq, 0, &v->reports[i].fd, 1, err);
+	if (r < 0 || v->frozen)
+		return r;
+	return vfio_irq_set(v->device, irq, 0, &v->reports[i].fd, 1, err);
+}
+
+/* ---- Through an update. ---- */
+
+static const enum vfio_irq reported[IRQ_EVENTS_MAX] = {VFIO_IRQ_ERROR, VFIO_IRQ_REQUEST};
+
+void vfio_pci_irq_freeze(struct vfio_pci *v)
+{
+	pthread_mutex_lock(&v->irq_lock);
+	v->frozen = true;
+	switch_off(v);
+	pthread_mutex_unlock(&v->irq_lock);
+	for (unsigned int i = 0; i < IRQ_EVENTS_MAX; i++) {
+		if (v->reports[i].fd >= 0)
+			vfio_irq_disable(v->device, reported[i]);
+	}
+}
+
+static void fire_all(struct vfio_pci *v)
+{
+	uint64_t one = 1;
+
+	if (v->mode == IRQ_MSIX)
+		pci_device_resumed(v->function);
+	else if (v->mode == IRQ_MSI)
+		vfio_pci_msi_fire(v);
+	/* Its driver finds nothing to do, if there is nothing. The eventfd is empty and takes it.
+	 */
+	else if (v->intx_trigger >= 0 && write(v->intx_trigger, &one, sizeof(one)) < 0)
+		return;
+}
+
+int vfio_pci_irq_thaw(struct vfio_pci *v, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < IRQ_EVENTS_MAX && r == 0; i++) {
+		if (v->reports[i].fd >= 0)
+			r = vfio_irq_set(v->device, reported[i], 0, &v->reports[i].fd, 1, err);
+	}
+	pthread_mutex_lock(&v->irq_lock);
+	v->frozen = false;
+	if (r == 0)
+		r = update(v, err);
+	if (r == 0)
+		fire_all(v);
+	pthread_mutex_unlock(&v->irq_lock);
+	return r;
 }
 
 int vfio_pci_irq_init(struct vfio_pci *v, struct loop *loop, struct error *err)
@@ -199,7 +249,7 @@ int vfio_pci_irq_init(struct vfio_pci *v, struct loop *loop, struct error *err)
 	r = start_report(v, 0, VFIO_IRQ_ERROR, VFIO_PCI_EVENT_ERROR, loop, err);
 	if (r == 0)
 		r = start_report(v, 1, VFIO_IRQ_REQUEST, VFIO_PCI_EVENT_REQUEST, loop, err);
-	if (r < 0)
+	if (r < 0 || v->frozen)
 		return r;
 	pthread_mutex_lock(&v->irq_lock);
 	r = update(v, err);

@@ -89,6 +89,14 @@ int vfio_pci_msi_update(struct vfio_pci *v, struct error *err)
 	return vfio_pci_msi_on(v, err);
 }
 
+void vfio_pci_msi_fire(struct vfio_pci *v)
+{
+	for (unsigned int i = 0; i < v->msi_count; i++) {
+		if (!is_masked(v, i))
+			v->attach.msi->fire(v->attach.msi_opaque, v->msi[i]);
+	}
+}
+
 void vfio_pci_msi_off(struct vfio_pci *v)
 {
 	vfio_irq_disable(v->device, VFIO_IRQ_MSI);

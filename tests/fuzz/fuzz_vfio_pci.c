@@ -159,6 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	m.attach.unmap_memory = unmap_memory;
 	m.attach.intx_fds = &intx;
 	if (vfio_pci_new(&(struct vfio_pci_params){.config = &config,
+						   .kept_fd = FD_NONE,
 						   .root = fake_vfio.root,
 						   .io = io,
 						   .loop = loop,

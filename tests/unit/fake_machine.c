@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "fake_priv.h"
 #include "luo/tokens.h"
+#include "vmm/passthrough_preserve.h"
 
 struct fake fake;
 
@@ -135,11 +136,13 @@ void fake_tell(struct machine *m, enum machine_event event)
 }
 
 int machine_build(const struct vm_config *config, struct loop *loop, struct guest_ram *ram,
-		  machine_event_fn *on_event, void *opaque, struct machine **ret, struct error *err)
+		  const struct kept_devices *kept, machine_event_fn *on_event, void *opaque,
+		  struct machine **ret, struct error *err)
 {
 	struct machine *m;
 	int r = fake_try(FAKE_BUILD, err);
 
+	fake.came_back = kept ? kept->count : 0;
 	if (r < 0) {
 		guest_ram_free(ram);
 		return r;
@@ -313,7 +316,8 @@ void machine_give_up(struct machine *m)
 {
 	fake.gives_up++;
 	for (unsigned int i = 0; i < m->config.device_count; i++)
-		m->config.devices[i].asked = !m->config.devices[i].away;
+		m->config.devices[i].asked =
+			!m->config.devices[i].away && !m->config.devices[i].kept;
 }
 
 void machine_take_back(struct machine *m, bool updated)
@@ -325,6 +329,40 @@ void machine_take_back(struct machine *m, bool updated)
 		else
 			m->config.devices[i].away = m->config.devices[i].asked = false;
 	}
+}
+
+int machine_keep_devices(struct machine *m, bool all, struct kept_devices *ret, struct error *err)
+{
+	int r = fake_try(FAKE_KEEP, err);
+
+	kept_devices_init(ret);
+	for (unsigned int i = 0; i < m->config.device_count && r == 0; i++) {
+		struct vfio_pci_config *device = &m->config.devices[i];
+
+		device->kept = !device->away && (all || device->policy == VFIO_PCI_PRESERVE);
+		if (!device->kept)
+			continue;
+		r = kept_devices_set_iommufd(ret, m->ram->region.fd, FAKE_IOAS, err);
+		if (r == 0)
+			r = kept_devices_add(ret, device->slot, device->id, m->ram->region.fd, err);
+	}
+	return r;
+}
+
+void machine_unkeep_devices(struct machine *m)
+{
+	for (unsigned int i = 0; i < m->config.device_count; i++)
+		m->config.devices[i].kept = false;
+}
+
+void machine_hand_over(struct machine *m _unused_, bool over)
+{
+	fake.handed_over = over;
+}
+
+void fake_forget_device(struct machine *m, const char *id)
+{
+	vm_config_forget_device(&m->config, id);
 }
 
 void fake_give_up_device(struct machine *m)
@@ -366,6 +404,8 @@ void machine_keep_memory(struct machine *m, bool keep)
 	if (!keep && !m->config.agent[0])
 		assert_false(fake_session_open(LUO_VM_SESSION_PREFIX FAKE_ID));
 	m->kept = keep;
+	if (!keep)
+		machine_hand_over(m, false);
 }
 
 bool machine_memory_is_kept(const struct machine *m)

@@ -28,6 +28,7 @@ enum fake_call {
 	FAKE_DRAIN,
 	FAKE_RESUMED,
 	FAKE_PLUG,
+	FAKE_KEEP,
 	FAKE_UNPLUG,
 	FAKE_CREATE,   /* LUO */
 	FAKE_RETRIEVE, /* a session */
@@ -49,12 +50,15 @@ struct fake {
 	unsigned int power_button; /* pressed so often */
 	unsigned int gives_up, takes_back;
 	unsigned int undrains;	 /* devices went on after a drain */
+	bool handed_over;	 /* devices that are kept are somebody else's */
+	unsigned int came_back;	 /* to the last machine that was built */
 	struct machine *machine; /* the last one built */
 };
 
 extern struct fake fake;
 
-#define FAKE_ID "web1"
+#define FAKE_ID	  "web1"
+#define FAKE_IOAS 3U
 
 void fake_reset(void);
 
@@ -63,6 +67,8 @@ void fake_set_register(struct machine *m, uint64_t value);
 uint64_t fake_register(const struct machine *m);
 /* The guest gives its entropy device back. */
 void fake_give_back_rng(struct machine *m);
+/* It gives a device of the host back unasked. */
+void fake_forget_device(struct machine *m, const char *id);
 /* It gives up one of the devices of the host that it was asked for. */
 void fake_give_up_device(struct machine *m);
 /* What a guest does. */

@@ -133,6 +133,33 @@ static void test_ranges(void **state _unused_)
 	assert_says(&err, "IOMMU_IOAS_IOVA_RANGES");
 }
 
+/* After a kexec the context is a new one; without, it has what was mapped. */
+static void test_adopt(void **state _unused_)
+{
+	struct iommufd *other = NULL;
+	struct error err = ERROR_INIT;
+	bool mapped = false;
+
+	assert_int_equal(iommufd_adopt(iommufd_fd(io), 5, &other, &mapped, &err), 0);
+	assert_true(mapped);
+	assert_int_equal(iommufd_ioas(other), 5);
+	assert_int_not_equal(iommufd_fd(other), iommufd_fd(io));
+	iommufd_free(other);
+	assert_int_equal(iommufd_adopt(iommufd_fd(io), 0, &other, &mapped, &err), 0);
+	assert_false(mapped);
+	iommufd_free(other);
+	/* Linux: of an object that is not there, or no address space. */
+	fails(IOMMU_IOAS_IOVA_RANGES, ENOENT);
+	assert_int_equal(iommufd_adopt(iommufd_fd(io), 9, &other, &mapped, &err), 0);
+	assert_false(mapped);
+	assert_int_equal(iommufd_ioas(other), 5);
+	iommufd_free(other);
+	fails(IOMMU_IOAS_ALLOC, ENOMEM);
+	assert_int_equal(iommufd_adopt(iommufd_fd(io), 0, &other, &mapped, &err), -ENOMEM);
+	assert_says(&err, "that came back");
+	assert_int_equal(iommufd_adopt(999, 5, &other, &mapped, &err), -EBADF);
+}
+
 /* ---- sysfs. ---- */
 
 static void test_addresses(void **state _unused_)
@@ -387,6 +414,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_map, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_map_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ranges, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_adopt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_find, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open, setup, teardown),

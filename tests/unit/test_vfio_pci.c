@@ -69,6 +69,7 @@ static int try_open(struct error *err)
 	static const struct vfio_pci_config config = {
 		.host = FAKE_VFIO_ADDRESS, .fd = FD_NONE, .id = "nic0"};
 	const struct vfio_pci_params params = {.config = &config,
+					       .kept_fd = FD_NONE,
 					       .root = fake_vfio.root,
 					       .io = io,
 					       .loop = loop,

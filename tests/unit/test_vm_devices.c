@@ -15,6 +15,7 @@
 #include "base/util.h"
 #include "fake_vm.h"
 #include "luo/client.h"
+#include "luo/tokens.h"
 #include "tests/unit/vm_ask.h"
 
 #define SESSION	   LUO_VM_SESSION_PREFIX FAKE_ID
@@ -47,7 +48,7 @@ static void on_exit_of_vm(void *o _unused_, int exit_code _unused_, const char *
 
 static const struct vm_callbacks callbacks = {on_phase, on_exit_of_vm};
 
-static void new_vm(bool resume)
+static void new_vm_with(bool resume, enum vfio_pci_policy policy)
 {
 	struct error err = ERROR_INIT;
 	struct vm_config config;
@@ -59,13 +60,18 @@ static void new_vm(bool resume)
 	config.preserve_on_update = true;
 	config.device_count = 2;
 	config.devices[0] = (struct vfio_pci_config){
-		.host = "0000:65:00.0", .fd = FD_NONE, .id = "nic", .slot = 27};
+		.host = "0000:65:00.0", .fd = FD_NONE, .id = "nic", .slot = 27, .policy = policy};
 	config.devices[1] = (struct vfio_pci_config){.host = "0000:66:00.0",
 						     .fd = FD_NONE,
 						     .id = "gpu",
 						     .slot = 26,
 						     .policy = VFIO_PCI_DETACH};
 	assert_int_equal(vm_new(&config, resume, NULL, t.loop, &callbacks, NULL, &t.vm, &err), 0);
+}
+
+static void new_vm(bool resume)
+{
+	new_vm_with(resume, VFIO_PCI_RESET);
 }
 
 static int start(void **state _unused_)
@@ -76,6 +82,18 @@ static int start(void **state _unused_)
 	memset(&t, 0, sizeof(t));
 	assert_int_equal(loop_new(&t.loop, &err), 0);
 	new_vm(false);
+	return vm_boot(t.vm, &err);
+}
+
+/* One that stays, and one that does not. */
+static int start_preserve(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	fake_reset();
+	memset(&t, 0, sizeof(t));
+	assert_int_equal(loop_new(&t.loop, &err), 0);
+	new_vm_with(false, VFIO_PCI_PRESERVE);
 	return vm_boot(t.vm, &err);
 }
 
@@ -184,6 +202,87 @@ static void test_across(void **state _unused_)
 	assert_false(vm_config(t.vm)->devices[0].away);
 }
 
+/* ---- One that stays. ---- */
+
+static void prepare_one(void)
+{
+	begin_prepare();
+	fake_give_up_device(fake.machine);
+	assert_int_equal(finish(), 0);
+	/* The other was asked for, this one was not. */
+	assert_int_equal(away(), 1);
+	assert_false(machine_config(fake.machine)->devices[0].away);
+	assert_true(fake_preserved(SESSION, TOKEN_IOMMUFD) >= 0);
+	assert_true(fake_preserved(SESSION, TOKEN_VFIO_FIRST + 27) >= 0);
+	assert_true(fake_preserved(SESSION, TOKEN_VFIO_FIRST + 26) < 0);
+	assert_false(fake.handed_over);
+}
+
+static void test_preserve_across(void **state _unused_)
+{
+	prepare_one();
+	assert_int_equal(ask(VM_FREEZE), 0);
+	/* The end of this process must not be the end of the device. */
+	assert_true(fake.handed_over);
+	fake_kexec();
+	vm_free(t.vm);
+	t.vm = NULL;
+	new_vm(true);
+	assert_int_equal(ask(VM_RESUME_PRESERVED), 0);
+	assert_int_equal(fake.came_back, 1);
+	for (unsigned int i = 0; vm_phase(t.vm) != UPDATE_RUNNING && i < 1000; i++)
+		assert_int_equal(loop_run_once(t.loop, 10), 0);
+	assert_int_equal(vm_config(t.vm)->device_count, 1);
+	assert_string_equal(vm_config(t.vm)->devices[0].id, "nic");
+	assert_int_equal(vm_config(t.vm)->devices[0].policy, VFIO_PCI_PRESERVE);
+	/* It is the guest's again, and ends with it. */
+	assert_false(fake.handed_over);
+	assert_false(vm_config(t.vm)->devices[0].kept);
+}
+
+static void test_preserve_abort(void **state _unused_)
+{
+	prepare_one();
+	assert_int_equal(ask(VM_FREEZE), 0);
+	assert_true(fake.handed_over);
+	assert_int_equal(ask(VM_THAW), 0);
+	assert_false(fake.handed_over);
+	assert_int_equal(ask(VM_FREEZE), 0);
+	assert_int_equal(ask(VM_ABORT), 0);
+	assert_whole();
+	assert_false(fake.handed_over);
+	assert_false(machine_config(fake.machine)->devices[0].kept);
+}
+
+/* Given back by the guest itself between prepare and freeze: what is in the session has no use. */
+static void test_preserve_gone_since(void **state _unused_)
+{
+	prepare_one();
+	fake_forget_device(fake.machine, "nic");
+	assert_int_equal(ask(VM_FREEZE), -ESTALE);
+	assert_non_null(strstr(t.answer.message, "device nic: the guest has given it back"));
+	assert_true(machine_is_running(fake.machine));
+	assert_int_equal(ask(VM_ABORT), 0);
+}
+
+static void test_preserve_fails(void **state _unused_)
+{
+	fake.fails = FAKE_KEEP;
+	assert_int_equal(ask(VM_PREPARE), -EIO);
+	assert_whole();
+	fake.fails = FAKE_PRESERVE;
+	/* After the RAM: the iommufd, the device. */
+	for (unsigned int from = 1; from <= 2; from++) {
+		fake.calls[FAKE_PRESERVE] = 0;
+		fake.fails_from = from;
+		assert_int_equal(ask(VM_PREPARE), -EIO);
+		assert_non_null(strstr(t.answer.message, "device-preserve: "));
+		assert_whole();
+		assert_false(machine_config(fake.machine)->devices[0].kept);
+		assert_int_equal(fake.gives_up, 0);
+	}
+}
+
 static void test_guest_does_not(void **state _unused_)
 {
 	begin_prepare();
@@ -234,6 +333,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_paused_guest, start, stop),
 		cmocka_unit_test_setup_teardown(test_guest_is_switched_off, start, stop),
 		cmocka_unit_test_setup_teardown(test_vmm_ends, start, stop),
+		cmocka_unit_test_setup_teardown(test_preserve_across, start_preserve, stop),
+		cmocka_unit_test_setup_teardown(test_preserve_abort, start_preserve, stop),
+		cmocka_unit_test_setup_teardown(test_preserve_gone_since, start_preserve, stop),
+		cmocka_unit_test_setup_teardown(test_preserve_fails, start_preserve, stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

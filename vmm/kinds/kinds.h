@@ -15,14 +15,23 @@
 #include "devices/virtio/virtio.h"
 #include "vmm/machine_devices.h"
 
-/* A device that is a PCI function by itself, and no virtio device. It has no state: a guest gives
- * it up before an update. */
+/* A device that is a PCI function by itself, and no virtio device: one of the host. A guest gives
+ * it up before an update, or keeps it. */
 struct machine_function_kind {
 	/* params is borrowed for the device's life, but for its config. */
 	int (*make)(const struct machine_devices_params *params, unsigned int index,
 		    const struct pci_attach *attach, void **ret, struct error *err);
 	struct pci_device *(*pci)(void *dev); /* borrowed */
 	void (*free)(void *dev);	      /* off the bus already */
+	/* What stays of it through an update, if it is kept. */
+	int (*fd)(void *dev); /* borrowed */
+	const struct state_ops *state;
+	void *(*state_of)(void *dev); /* the object of state */
+	size_t (*state_size_max)(void *dev);
+	void (*freeze)(void *dev); /* vCPUs are stopped: no interrupt of it any more */
+	void (*thaw)(void *dev);   /* it goes on, if it does not */
+	/* It goes on for another kernel or process when it is freed. */
+	void (*keep)(void *dev, bool keep);
 };
 
 struct machine_kind {

@@ -8,6 +8,7 @@
 #include "devices/vfio/vfio_pci.h"
 #include "vmm/kinds/kinds.h"
 #include "vmm/passthrough.h"
+#include "vmm/passthrough_preserve.h"
 
 /* How long a guest has for a device that the host wants back. */
 #define RELEASE_NS (10 * NSEC_PER_SEC)
@@ -18,7 +19,6 @@ struct passed {
 	struct loop_timer *release;
 	unsigned int slot;
 	char id[VFIO_PCI_ID_MAX + 1];
-	enum vfio_pci_policy policy;
 	bool asked; /* for the host */
 	bool counted;
 };
@@ -95,7 +95,9 @@ static int open_device(struct passed *d, const struct vfio_pci_config *config,
 					 .loop = d->params->loop,
 					 .attach = attach,
 					 .event = on_event,
-					 .opaque = d};
+					 .opaque = d,
+					 .kept_fd =
+						 kept_devices_find(d->params->kept, config->slot)};
 	int r = loop_timer_new(d->params->loop, on_release, d, &d->release, err);
 
 	if (r == 0)
@@ -117,7 +119,6 @@ static int make(const struct machine_devices_params *params, unsigned int index,
 		return error_set(err, -ENOMEM, "device %s: out of memory", config->id);
 	d->params = params;
 	d->slot = config->slot;
-	d->policy = config->policy;
 	memcpy(d->id, config->id, sizeof(d->id));
 	r = open_device(d, config, attach, err);
 	if (r < 0) {
@@ -135,23 +136,60 @@ static struct pci_device *function_of(void *dev)
 	return vfio_pci_function(d->v);
 }
 
-/* No released kernel has handlers for vfio and iommufd files. */
-static int check_update(void *dev, struct error *err)
+static int fd_of(void *dev)
 {
 	const struct passed *d = dev;
 
-	if (d->policy != VFIO_PCI_PRESERVE)
-		return 0;
-	return error_set(
-		err, -EOPNOTSUPP,
-		"device-preserve: device %s (%s) has policy=preserve, and this kernel has no "
-		"live update handlers for vfio-pci and iommufd: give it policy=reset or "
-		"policy=detach, or remove it (vm.remove-device)",
-		d->id, vfio_pci_name(d->v));
+	return vfio_pci_fd(d->v);
+}
+
+static void *state_of(void *dev)
+{
+	const struct passed *d = dev;
+
+	return d->v;
+}
+
+static size_t state_size_max(void *dev)
+{
+	const struct passed *d = dev;
+
+	return vfio_pci_state_size_max(d->v);
+}
+
+static void freeze(void *dev)
+{
+	const struct passed *d = dev;
+
+	vfio_pci_freeze(d->v);
+}
+
+static void thaw(void *dev)
+{
+	const struct passed *d = dev;
+
+	vfio_pci_thaw(d->v);
+}
+
+static void keep(void *dev, bool kept)
+{
+	const struct passed *d = dev;
+
+	vfio_pci_keep(d->v, kept);
 }
 
 static const struct machine_function_kind function = {
-	.make = make, .pci = function_of, .free = free_device};
+	.make = make,
+	.pci = function_of,
+	.free = free_device,
+	.fd = fd_of,
+	.state = &vfio_pci_state_ops,
+	.state_of = state_of,
+	.state_size_max = state_size_max,
+	.freeze = freeze,
+	.thaw = thaw,
+	.keep = keep,
+};
 
 const struct machine_kind machine_kind_device = {
 	.name = "device",
@@ -160,5 +198,4 @@ const struct machine_kind machine_kind_device = {
 	.id = id,
 	.slot_of = slot_of,
 	.is_away = is_away,
-	.check_update = check_update,
 };

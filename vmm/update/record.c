@@ -30,6 +30,17 @@ static int begin_node(struct state_writer *w, const char *name, const char *comp
 	return 0;
 }
 
+static void save_passthrough(const struct record *record, struct state_writer *w)
+{
+	if (!record->ioas)
+		return;
+	state_begin(w, "passthrough");
+	state_put_string(w, "compatible", "holdfast,passthrough");
+	state_put_u32(w, "version", RECORD_VERSION);
+	state_put_u32(w, "ioas", record->ioas);
+	state_end(w);
+}
+
 int record_save(const struct record *record, struct state_writer *w, struct error *err)
 {
 	_cleanup_(drop_nullp) json_t *config = vm_config_to_json(&record->config);
@@ -41,6 +52,7 @@ int record_save(const struct record *record, struct state_writer *w, struct erro
 		return r;
 	state_put_u32(w, "held", record->held);
 	state_end(w);
+	save_passthrough(record, w);
 	r = begin_node(w, "timeline", "holdfast,timeline", timeline, err);
 	if (r < 0)
 		return r;
@@ -48,19 +60,17 @@ int record_save(const struct record *record, struct state_writer *w, struct erro
 	return 0;
 }
 
-/* Opens the node, checks what it is and parses its document: new reference. */
-static int read_node(struct state_reader *root, const char *name, const char *compatible,
-		     struct state_reader *node, json_t **ret, struct error *err)
+/* Opens the node and checks what it is. */
+static int open_node(struct state_reader *root, const char *name, const char *compatible,
+		     struct state_reader *node, struct error *err)
 {
-	const char *found, *text;
+	const char *found;
 	uint32_t version;
-	json_error_t why;
 
 	if (state_reader_child(root, name, node) < 0)
-		return error_set(err, -EINVAL, "state: %s is missing", name);
+		return error_set(err, -ENOENT, "state: %s is missing", name);
 	found = state_get_string(node, "compatible", STATE_NODE_NAME_MAX);
 	version = state_get_u32(node, "version");
-	text = state_get_string(node, "json", RECORD_JSON_MAX);
 	if (node->code)
 		return state_reader_done(node, err);
 	if (strcmp(found, compatible) != 0)
@@ -71,6 +81,22 @@ static int read_node(struct state_reader *root, const char *name, const char *co
 				 "state %s: version %u, this program reads %u: resume with the "
 				 "version of holdfast that wrote it, or a newer one",
 				 name, version, RECORD_VERSION);
+	return 0;
+}
+
+/* The same, and parses its document: new reference. */
+static int read_node(struct state_reader *root, const char *name, const char *compatible,
+		     struct state_reader *node, json_t **ret, struct error *err)
+{
+	const char *text;
+	json_error_t why;
+	int r = open_node(root, name, compatible, node, err);
+
+	if (r < 0)
+		return r == -ENOENT ? -EINVAL : r;
+	text = state_get_string(node, "json", RECORD_JSON_MAX);
+	if (node->code)
+		return state_reader_done(node, err);
 	*ret = json_loads(text, JSON_REJECT_DUPLICATES, &why);
 	if (!*ret)
 		return error_set(err, -EINVAL, "state %s: column %d: %s", name, why.column,
@@ -115,6 +141,22 @@ static int read_timeline(struct state_reader *root, struct record *record, struc
 	return 0;
 }
 
+/* There is one only where a device of the host was kept. */
+static int read_passthrough(struct state_reader *root, struct record *record, struct error *err)
+{
+	struct state_reader node;
+	int r = open_node(root, "passthrough", "holdfast,passthrough", &node, err);
+
+	if (r == -ENOENT) {
+		error_clear(err);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	record->ioas = state_get_u32(&node, "ioas");
+	return state_reader_done(&node, err);
+}
+
 int record_load(const struct state_blob *blob, struct record *ret, struct error *err)
 {
 	struct record record = {0};
@@ -125,6 +167,8 @@ int record_load(const struct state_blob *blob, struct record *ret, struct error 
 	r = read_config(&root, &record, err);
 	if (r == 0)
 		r = read_timeline(&root, &record, err);
+	if (r == 0)
+		r = read_passthrough(&root, &record, err);
 	if (r == 0)
 		*ret = record;
 	return r;

@@ -4,7 +4,8 @@
  * update so far.
  *
  *   config   { compatible = "holdfast,config"; version = <1>; json = "{...}"; held = <0>; };
- *   timeline { compatible = "holdfast,timeline"; version = <1>; json = "[...]"; };
+ *   passthrough { compatible = "holdfast,passthrough"; version = <1>; ioas = <1>; };  if ioas is
+ * not 0 timeline { compatible = "holdfast,timeline"; version = <1>; json = "[...]"; };
  */
 #ifndef HOLDFAST_VMM_UPDATE_RECORD_H
 #define HOLDFAST_VMM_UPDATE_RECORD_H
@@ -20,7 +21,8 @@
 
 struct record {
 	struct vm_config config;
-	bool held; /* the guest was paused by its user */
+	bool held;     /* the guest was paused by its user */
+	uint32_t ioas; /* of the iommufd that is handed over; 0: none is */
 	struct timeline timeline;
 };
 

@@ -27,6 +27,8 @@ struct source_ops {
 	int (*finish)(struct source *s, struct error *err);
 	void (*close)(struct source *s);
 	bool (*is_open)(const struct source *s);
+	/* What is in it is a kernel's, and comes back after a kexec; else this kernel goes on. */
+	bool crosses_kexec;
 	void (*free)(struct source *s);
 };
 
@@ -97,6 +99,11 @@ static inline int source_finish(struct source *s, struct error *err)
 static inline void source_close(struct source *s)
 {
 	s->ops->close(s);
+}
+
+static inline bool source_crosses_kexec(const struct source *s)
+{
+	return s->ops->crosses_kexec;
 }
 
 /* Whether a session (or a table) is in hand. */

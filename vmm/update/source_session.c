@@ -109,6 +109,7 @@ static const struct source_ops session_ops = {
 	.finish = session_finish,
 	.close = session_close,
 	.is_open = session_is_open,
+	.crosses_kexec = true,
 	.free = session_free,
 };
 

@@ -93,7 +93,7 @@ void steps_settled(void *opaque)
 
 static int write_state(struct steps *s, struct error *err)
 {
-	struct record record = {.held = s->parts->held};
+	struct record record = {.held = s->parts->held, .ioas = s->kept.ioas};
 	const void *blob;
 	size_t size;
 	int r;
@@ -120,13 +120,17 @@ int step_save(void *opaque, struct error *err)
 	int r;
 
 	/* The one of prepare was used up if this is the second freeze. */
-	r = steps_make_writer(s, err);
+	r = kept_devices_check(&s->kept, machine_config(s->parts->machine), err);
+	if (r == 0)
+		r = steps_make_writer(s, err);
 	if (r < 0)
 		return r;
 	r = write_state(s, err);
 	state_writer_free(s->writer);
 	s->writer = NULL;
 	s->saved = r == 0;
+	/* This process may end now, and they must not end with it. */
+	machine_hand_over(s->parts->machine, s->saved);
 	return r;
 }
 
@@ -137,6 +141,7 @@ void undo_save(void *opaque)
 	/* Else a kexec that nobody froze for would bring back a guest of the past. */
 	state_file_wipe(&s->file);
 	s->saved = false;
+	machine_hand_over(s->parts->machine, false);
 }
 
 int step_continue(void *opaque, struct error *err)

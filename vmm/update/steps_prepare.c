@@ -31,6 +31,9 @@ int step_preflight(void *opaque, struct error *err)
 			    "it was started without --preserve-on-update: start it anew with it");
 	if (machine_can_preserve(s->parts->machine, &why) < 0)
 		problem_add(&problems, "%s", error_message(&why));
+	if (source_crosses_kexec(s->source) &&
+	    kept_devices_probe(machine_config(s->parts->machine), &why) < 0)
+		problem_add(&problems, "%s", error_message(&why));
 	if (guest_ram_region_count(machine_ram(s->parts->machine)) >
 	    TOKEN_RAM_LAST - TOKEN_RAM_FIRST + 1)
 		problem_add(&problems, "guest RAM has more regions than there are tokens");
@@ -87,6 +90,10 @@ int step_state_file(void *opaque, struct error *err)
 	r = state_file_create(size, &s->file, err);
 	if (r == 0)
 		r = steps_make_writer(s, err);
+	/* Here and not on the update's thread: devices come and go on the loop's. */
+	if (r == 0)
+		r = machine_keep_devices(s->parts->machine, !source_crosses_kexec(s->source),
+					 &s->kept, err);
 	if (r < 0)
 		undo_state_file(s);
 	return r;
@@ -99,6 +106,9 @@ void undo_state_file(void *opaque)
 	state_writer_free(s->writer);
 	s->writer = NULL;
 	state_file_close(&s->file);
+	kept_devices_done(&s->kept);
+	if (s->parts->machine)
+		machine_unkeep_devices(s->parts->machine);
 	s->saved = false;
 }
 
@@ -140,6 +150,9 @@ int step_preserve(void *opaque, struct error *err)
 		if (r < 0)
 			return r;
 	}
+	r = kept_devices_preserve(&s->kept, s->source, err);
+	if (r < 0)
+		return r;
 	r = source_preserve(s->source, s->file.fd, TOKEN_VM_STATE, "state file", err);
 	if (r < 0)
 		return r;

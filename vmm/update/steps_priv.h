@@ -2,6 +2,7 @@
 #ifndef HOLDFAST_VMM_UPDATE_STEPS_PRIV_H
 #define HOLDFAST_VMM_UPDATE_STEPS_PRIV_H
 
+#include "vmm/passthrough_preserve.h"
 #include "vmm/update/record.h"
 #include "vmm/update/state_file.h"
 #include "vmm/update/steps.h"
@@ -14,6 +15,7 @@ struct steps {
 
 	/* Before the update. */
 	struct state_file file;
+	struct kept_devices kept;    /* of the host; before the update and after it */
 	struct state_writer *writer; /* owned: made before the guest stands still */
 	unsigned int freeze_timeout_ms;
 	bool preserved, saved;

@@ -48,6 +48,7 @@ static int read_config(struct steps *s, const struct state_blob *blob, struct er
 	s->config_before = s->parts->config;
 	s->parts->config = record.config;
 	s->parts->held = record.held;
+	s->kept.ioas = record.ioas;
 	timeline_merge(s->timeline, &record.timeline);
 	return 0;
 }
@@ -114,7 +115,10 @@ int step_read_ram(void *opaque, struct error *err)
 		}
 		s->ram_count = i + 1;
 	}
-	return 0;
+	r = kept_devices_retrieve(&s->kept, &s->parts->config, s->source, err);
+	if (r < 0)
+		undo_read_ram(s);
+	return r;
 }
 
 void undo_read_ram(void *opaque)
@@ -124,6 +128,7 @@ void undo_read_ram(void *opaque)
 	/* The session holds the files themselves; only our descriptors go. */
 	while (s->ram_count > 0)
 		close(s->ram_fds[--s->ram_count]);
+	kept_devices_done(&s->kept);
 }
 
 int step_build(void *opaque, struct error *err)
@@ -137,8 +142,10 @@ int step_build(void *opaque, struct error *err)
 	if (r < 0)
 		return r;
 	s->ram_count = 0;
-	return machine_build(&parts->config, parts->loop, ram, parts->on_event,
-			     parts->on_event_opaque, &parts->machine, err);
+	r = machine_build(&parts->config, parts->loop, ram, &s->kept, parts->on_event,
+			  parts->on_event_opaque, &parts->machine, err);
+	kept_devices_done(&s->kept);
+	return r;
 }
 
 void undo_build(void *opaque)

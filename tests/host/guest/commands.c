@@ -141,6 +141,11 @@ static void net_check(void)
 	net_say(true);
 }
 
+static void net_address(const char *address)
+{
+	say("net-address done=%s", net_configure(address) ? "yes" : "no");
+}
+
 static void stray(const char *address)
 {
 	edu_stray(strtoull(address, NULL, 16));
@@ -173,6 +178,7 @@ static const struct {
 	{"disk-sizes", disks_say_sizes, NULL},
 	{"net", net, NULL},
 	{"net-check", net_check, NULL},
+	{"net-address", NULL, net_address},
 	{"begin", NULL, root_begin},
 	{"progress", root_progress, NULL},
 	{"run", NULL, root_run},

@@ -190,7 +190,8 @@ static int rebuild(struct test *t, struct error *err)
 	}
 	machine_free(STEAL_PTR(t->machine));
 	r = guest_ram_adopt(size, fds, count, &ram, err);
-	return r < 0 ? r : machine_build(&t->config, t->loop, ram, on_event, t, &t->machine, err);
+	return r < 0 ? r
+		     : machine_build(&t->config, t->loop, ram, NULL, on_event, t, &t->machine, err);
 }
 
 static int load(struct test *t, const struct state_blob *blob, struct error *err)
@@ -277,7 +278,7 @@ static int boot(struct test *t, struct error *err)
 	int r = guest_ram_create(t->config.memory, &ram, err);
 
 	if (r == 0)
-		r = machine_build(&t->config, t->loop, ram, on_event, t, &t->machine, err);
+		r = machine_build(&t->config, t->loop, ram, NULL, on_event, t, &t->machine, err);
 	if (r == 0)
 		r = machine_boot(t->machine, err);
 	if (r == 0)

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A device that stays with its guest through an update, on a kernel that is played by the test: it
+ * is left at work, without interrupts, and comes back by its descriptor with what the guest sees of
+ * it. That a real one goes on is for a scenario to show.
+ */
+#include "devices/vfio/vfio_pci.h"
+
+#include <linux/vfio.h>
+#include <sys/eventfd.h>
+
+#include "iommu/vfio.h"
+#include "tests/unit/fake_vfio.h"
+#include "tests/unit/pci_test.h"
+#include "tests/unit/state_copy.h"
+
+#define SPEC_MSI_ENABLE 0x0001
+#define SPEC_LAPIC	0xfee00000U
+#define BAR0		0xc0000000U
+#define MSI		0x40U
+#define DATA		0x4041U
+
+static struct fake_machine machine;
+static struct loop *loop;
+static struct iommufd *io;
+static struct vfio_pci *v;
+static struct pci_device *pci;
+
+static int setup(void **state _unused_)
+{
+	fake_vfio_begin();
+	fake_machine_init(&machine);
+	fake_machine_offer_fds(&machine);
+	assert_int_equal(loop_new(&loop, NULL), 0);
+	assert_int_equal(iommufd_open("/dev/null", &io, NULL), 0);
+	return 0;
+}
+
+static int teardown(void **state _unused_)
+{
+	vfio_pci_free(v);
+	v = NULL;
+	fake_machine_check_empty(&machine);
+	iommufd_free(io);
+	loop_free(loop);
+	fake_vfio_end();
+	return 0;
+}
+
+static void open_device(int kept_fd)
+{
+	static const struct vfio_pci_config config = {
+		.host = FAKE_VFIO_ADDRESS, .fd = FD_NONE, .id = "nic0"};
+	const struct vfio_pci_params params = {.config = &config,
+					       .kept_fd = kept_fd,
+					       .root = fake_vfio.root,
+					       .io = io,
+					       .loop = loop,
+					       .attach = &machine.attach};
+	struct error err = ERROR_INIT;
+
+	if (vfio_pci_new(&params, &v, &err) < 0)
+		fail_msg("%s", error_message(&err));
+	pci = vfio_pci_function(v);
+}
+
+static void put(unsigned int offset, uint32_t value, unsigned int size)
+{
+	pci_config_write(pci, offset, value, size);
+}
+
+/* As a driver does it: BAR, bus mastering, one message. */
+static void guest_works(void)
+{
+	put(SPEC_BAR0, BAR0, 4);
+	put(SPEC_COMMAND, SPEC_CMD_MEMORY | SPEC_CMD_MASTER, 2);
+	put(MSI + 4, SPEC_LAPIC, 4);
+	put(MSI + 12, DATA, 2);
+	put(MSI + 2, SPEC_MSI_ENABLE, 2);
+	assert_true(fake_vfio.vectors[VFIO_IRQ_MSI][0] >= 0);
+}
+
+static bool has_interrupts(void)
+{
+	for (unsigned int irq = 0; irq < VFIO_IRQ_MAX; irq++) {
+		if (fake_vfio.vectors[irq][0] >= 0)
+			return true;
+	}
+	return false;
+}
+
+static unsigned int fired(void)
+{
+	return atomic_load(&fake_msi_by_data(&machine, DATA)->fired);
+}
+
+/* Given up again: it goes on in the same process. */
+static void test_freeze_and_thaw(void **state _unused_)
+{
+	unsigned int before;
+
+	open_device(FD_NONE);
+	guest_works();
+	assert_true(has_interrupts());
+	before = fired();
+	vfio_pci_freeze(v);
+	assert_false(has_interrupts());
+	/* It may do DMA all the time. */
+	assert_true(fake_vfio_config_get(SPEC_COMMAND, 2) & SPEC_CMD_MASTER);
+	/* A guest's write does not switch them on. */
+	put(MSI + 2, SPEC_MSI_ENABLE, 2);
+	assert_false(has_interrupts());
+	vfio_pci_thaw(v);
+	assert_true(fake_vfio.vectors[VFIO_IRQ_MSI][0] >= 0);
+	assert_true(fake_vfio.vectors[VFIO_IRQ_REQUEST][0] >= 0);
+	/* What came meanwhile is lost: one for each vector makes up for it. */
+	assert_int_equal(fired(), before + 1);
+	vfio_pci_thaw(v);
+	assert_int_equal(fired(), before + 1);
+}
+
+static void test_thaw_intx(void **state _unused_)
+{
+	eventfd_t count = 0;
+
+	open_device(FD_NONE);
+	vfio_pci_freeze(v);
+	assert_true(machine.intx_trigger < 0);
+	vfio_pci_thaw(v);
+	assert_true(machine.intx_trigger >= 0);
+	assert_int_equal(eventfd_read(machine.intx_trigger, &count), 0);
+	assert_int_equal(count, 1);
+}
+
+/* Not reset, not detached, bus mastering on: somebody else has it. */
+static void test_kept_is_left_alone(void **state _unused_)
+{
+	fake_vfio.can_reset = true;
+	open_device(FD_NONE);
+	guest_works();
+	vfio_pci_freeze(v);
+	vfio_pci_keep(v, true);
+	vfio_pci_free(v);
+	v = NULL;
+	assert_true(fake_vfio.attached);
+	assert_int_equal(fake_vfio.resets, 0);
+	assert_true(fake_vfio_config_get(SPEC_COMMAND, 2) & SPEC_CMD_MASTER);
+}
+
+static void test_no_longer_kept(void **state _unused_)
+{
+	fake_vfio.can_reset = true;
+	open_device(FD_NONE);
+	vfio_pci_keep(v, true);
+	vfio_pci_keep(v, false);
+	vfio_pci_free(v);
+	v = NULL;
+	assert_false(fake_vfio.attached);
+	assert_int_equal(fake_vfio.resets, 1);
+}
+
+/* What a guest has made of a device, saved in one process and loaded in the next. */
+static struct saved hand_over(void)
+{
+	struct saved s;
+
+	open_device(FD_NONE);
+	guest_works();
+	vfio_pci_freeze(v);
+	s = device_save(&vfio_pci_state_ops, v);
+	vfio_pci_keep(v, true);
+	vfio_pci_free(v);
+	v = NULL;
+	return s;
+}
+
+static void test_comes_back(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	struct saved s = hand_over();
+
+	fake_vfio.can_reset = true;
+	open_device(fake_vfio.fd);
+	assert_string_equal(vfio_pci_name(v), FAKE_VFIO_ADDRESS);
+	/* Still at work, and not heard until all is in place. */
+	assert_true(fake_vfio_config_get(SPEC_COMMAND, 2) & SPEC_CMD_MASTER);
+	assert_false(has_interrupts());
+	assert_int_equal(device_load(&vfio_pci_state_ops, v, &s, STATE_CHECK, &err), 0);
+	assert_int_equal(pci_config_read(pci, SPEC_COMMAND, 2), 0);
+	assert_int_equal(device_load(&vfio_pci_state_ops, v, &s, STATE_APPLY, &err), 0);
+	assert_int_equal(pci_config_read(pci, SPEC_COMMAND, 2), SPEC_CMD_MEMORY | SPEC_CMD_MASTER);
+	assert_int_equal(pci_config_read(pci, SPEC_BAR0, 4) & ~0xfU, BAR0);
+	assert_int_equal(machine.memory[0].gpa, BAR0);
+	assert_false(has_interrupts());
+	vfio_pci_thaw(v);
+	assert_true(fake_vfio.vectors[VFIO_IRQ_MSI][0] >= 0);
+	assert_int_equal(fired(), 1);
+	assert_int_equal(fake_vfio.resets, 0);
+	saved_free(&s);
+}
+
+/* An earlier try has bound it: the kernel says EINVAL to the second. */
+static void test_comes_back_bound(void **state _unused_)
+{
+	fake_vfio.fails.request = VFIO_DEVICE_BIND_IOMMUFD;
+	fake_vfio.fails.code = EINVAL;
+	open_device(fake_vfio.fd);
+	assert_true(fake_vfio.attached);
+	/* A try that fails leaves it as it was found. */
+	vfio_pci_free(v);
+	v = NULL;
+	assert_true(fake_vfio.attached);
+}
+
+static void assert_state_refused(const struct saved *s, int code, const char *text)
+{
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(device_load(&vfio_pci_state_ops, v, s, STATE_APPLY, &err), code);
+	if (!strstr(err.message, text))
+		fail_msg("\"%s\" does not say \"%s\"", err.message, text);
+	assert_int_equal(pci_config_read(pci, SPEC_COMMAND, 2), 0);
+}
+
+static void test_refused_states(void **state _unused_)
+{
+	struct saved s = hand_over(), other;
+
+	other = saved_with(&vfio_pci_state_ops, &s, "host", "0000:66:00.0", 13);
+	/* One that was opened anew cannot be the one that the guest had. */
+	open_device(FD_NONE);
+	assert_state_refused(&s, -EINVAL, "did not come back");
+	vfio_pci_free(v);
+	open_device(fake_vfio.fd);
+	assert_state_refused(&other, -EINVAL, "the guest has 0000:66:00.0");
+	saved_free(&other);
+	vfio_pci_free(v);
+	/* Another model under the same address. */
+	fake_vfio_config_put(0x00, 0x10d38086, 4);
+	open_device(fake_vfio.fd);
+	assert_state_refused(&s, -EINVAL, "another device");
+	saved_free(&s);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_freeze_and_thaw), T(test_thaw_intx),  T(test_kept_is_left_alone),
+		T(test_no_longer_kept),	 T(test_comes_back), T(test_comes_back_bound),
+		T(test_refused_states),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
