@@ -135,25 +135,41 @@ int pci_sysfs_find_vfio(const char *root, const char *address, char ret[PATH_MAX
 			"device %s: no IOMMU is in front of it; switch VT-d or AMD-Vi on in "
 			"the firmware, and intel_iommu=on on the host's command line",
 			address);
+	/* vfio-pci makes one, and so do drivers that do the same for one kind of device. */
+	if (pci_sysfs_entry(root, address, "/vfio-dev", "vfio", name)) {
+		snprintf(ret, PATH_MAX, "%s/dev/vfio/devices/%s", root, name);
+		return 0;
+	}
 	r = refuse_driver(root, address, err);
 	if (r < 0)
 		return r;
-	if (!pci_sysfs_entry(root, address, "/vfio-dev", "vfio", name))
-		return error_set(err, -EOPNOTSUPP,
-				 "device %s: vfio made no character device for it; the host's "
-				 "kernel needs CONFIG_VFIO_DEVICE_CDEV",
-				 address);
-	snprintf(ret, PATH_MAX, "%s/dev/vfio/devices/%s", root, name);
-	return 0;
+	return error_set(err, -EOPNOTSUPP,
+			 "device %s: vfio made no character device for it; the host's kernel needs "
+			 "CONFIG_VFIO_DEVICE_CDEV",
+			 address);
 }
 
-bool pci_sysfs_driver_is_harmless(const char *driver)
+static bool is_harmless(const char *driver)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(harmless); i++) {
 		if (strcmp(driver, harmless[i]) == 0)
 			return true;
 	}
 	return false;
+}
+
+bool pci_sysfs_is_vfio(const char *root, const char *address)
+{
+	char name[NAME_MAX + 1];
+
+	return pci_sysfs_entry(root, address, "/vfio-dev", "vfio", name) ||
+	       (driver_of(root, address, name) && strcmp(name, PCI_SYSFS_VFIO) == 0);
+}
+
+bool pci_sysfs_is_of_host(const char *root, const char *address, char driver[NAME_MAX + 1])
+{
+	return driver_of(root, address, driver) && !is_harmless(driver) &&
+	       !pci_sysfs_is_vfio(root, address);
 }
 
 bool pci_sysfs_group_blocker(const char *root, const char *address, char *text, size_t size)
@@ -169,7 +185,7 @@ bool pci_sysfs_group_blocker(const char *root, const char *address, char *text, 
 		return false;
 	while (!found && (entry = readdir(dir))) {
 		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= PCI_ADDRESS_SIZE ||
-		    !driver_of(root, entry->d_name, driver) || pci_sysfs_driver_is_harmless(driver))
+		    !pci_sysfs_is_of_host(root, entry->d_name, driver))
 			continue;
 		snprintf(text, size, "%s (driver %s)", entry->d_name, driver);
 		found = true;

@@ -33,9 +33,11 @@ bool pci_sysfs_entry(const char *root, const char *address, const char *name, co
 		     char ret[NAME_MAX + 1]);
 
 #define PCI_SYSFS_VFIO "vfio-pci" /* the driver */
-/* A driver that leaves DMA alone: the kernel lets its devices stand beside one of vfio in a group.
- */
-bool pci_sysfs_driver_is_harmless(const char *driver);
+/* vfio-pci has it, or another driver of vfio. */
+bool pci_sysfs_is_vfio(const char *root, const char *address);
+/* A driver has it that is none of vfio, and that uses its DMA: such a device may not stand beside
+ * one of a VM in a group. */
+bool pci_sysfs_is_of_host(const char *root, const char *address, char driver[NAME_MAX + 1]);
 
 /*
  * Writes text to a file of sysfs: 0, or what the kernel says to it. path is whole, with root.

@@ -104,6 +104,9 @@ static int attach_failed(const struct vfio_device *dev, int code, struct error *
 	else if (code == -EADDRINUSE)
 		error_append(err, "; it reserves addresses (RMRR) that guest memory lies at: give "
 				  "the VM less memory, or another device");
+	else if (code == -EUCLEAN)
+		error_append(err, "; its old page table has memory that is mapped no more, or "
+				  "elsewhere: it cannot go on with this state");
 	else if (code == -EBUSY)
 		error_append(err, "; another device of its IOMMU group is being reset, or belongs "
 				  "to somebody else");
@@ -120,6 +123,8 @@ static int bind_and_attach(struct vfio_device *dev, const struct vfio_source *so
 
 	/* One that is bound already, before or in an earlier try, is so for the life of its file.
 	 */
+	if (r == 0)
+		dev->iommu_id = bind.out_devid;
 	if (r == -EINVAL && source->kept)
 		r = 0;
 	if (r < 0)
@@ -155,6 +160,7 @@ int vfio_device_open(const struct vfio_source *source, struct iommufd *io, struc
 	if (!dev)
 		return error_set(err, -ENOMEM, "vfio: out of memory");
 	dev->fd = FD_NONE;
+	dev->iommufd = iommufd_fd(io);
 	dev->kept = source->kept;
 	r = open_source(dev, source, err);
 	if (r == 0)

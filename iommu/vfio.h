@@ -74,6 +74,25 @@ const char *vfio_device_name(const struct vfio_device *dev); /* its address, or 
 bool vfio_device_can_reset(const struct vfio_device *dev);
 int vfio_device_reset(struct vfio_device *dev, struct error *err);
 
+/* Its IOMMU can tell which pages it has written to (IOMMU_GET_HW_INFO). */
+bool vfio_device_tracks_dirty(const struct vfio_device *dev);
+
+/*
+ * The state of a device as bytes, where its driver can (linux/vfio.h: VFIO migration, version 2).
+ * It runs, is stopped (no DMA, no interrupt, no change), saved, and runs again; or another of its
+ * kind, which is new, is loaded and runs.
+ */
+bool vfio_migration_is_offered(const struct vfio_device *dev);
+uint64_t vfio_migration_size(const struct vfio_device *dev); /* how many bytes it may be; a guess */
+int vfio_migration_stop(const struct vfio_device *dev, struct error *err);
+int vfio_migration_run(const struct vfio_device *dev, struct error *err);
+/* Stopped, before and after. -E2BIG: more than max. */
+int vfio_migration_save(const struct vfio_device *dev, void *buf, size_t max, size_t *ret,
+			struct error *err);
+/* Stopped afterwards. A driver refuses data that are not of its kind. */
+int vfio_migration_load(const struct vfio_device *dev, const void *data, size_t size,
+			struct error *err);
+
 /* bar: 0 to 5. Borrowed. Windows are mapped by vfio_map_bars(). */
 const struct vfio_bar *vfio_device_bar(const struct vfio_device *dev, unsigned int bar);
 /*

@@ -18,6 +18,8 @@ struct vfio_device {
 	char name[24];
 	bool attached, can_reset;
 	bool kept;
+	int iommufd;	   /* borrowed */
+	uint32_t iommu_id; /* of the device in it */
 	struct vfio_region regions[VFIO_PCI_NUM_REGIONS];
 	struct vfio_bar bars[VFIO_BARS];
 	struct {

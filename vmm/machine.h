@@ -109,8 +109,9 @@ int machine_request_unplug(struct machine *machine, const char *device, struct e
 
 /*
  * For an update: which devices of the host stay with the guest, those with the policy preserve or
- * all, as copies of their descriptors; they are marked in machine_config(), and not asked for.
- * Nothing is left in *ret on failure.
+ * all, as copies of their descriptors; and those with the policy reset whose state can be saved.
+ * They are marked in machine_config(), and not asked for. Before machine_state_size_max() is asked
+ * for. Nothing is left in *ret on failure.
  */
 int machine_keep_devices(struct machine *machine, bool all, struct kept_devices *ret,
 			 struct error *err);

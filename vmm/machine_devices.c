@@ -21,7 +21,8 @@ struct device {
 	struct loop_thread *thread; /* owned; NULL: the main loop */
 	unsigned int slot;
 	char name[VM_DEVICE_NAME_MAX];
-	bool fresh; /* of the call that is under way: taken back if it fails */
+	bool by_state; /* of the host: not handed over, its state is saved */
+	bool fresh;    /* of the call that is under way: taken back if it fails */
 };
 
 struct machine_devices {
@@ -240,6 +241,18 @@ static int keep_one(struct machine_devices *d, const struct device *device,
 				device->kind->function->fd(device->dev), err);
 }
 
+bool machine_devices_migrate(struct machine_devices *d, const char *name, bool on)
+{
+	struct device *device = find(d, name);
+	const struct machine_function_kind *function = device ? device->kind->function : NULL;
+
+	if (!function)
+		return false;
+	device->by_state = on && function->migrates(device->dev);
+	function->set_migrates(device->dev, device->by_state);
+	return device->by_state;
+}
+
 int machine_devices_keep(struct machine_devices *d, const struct vm_config *config,
 			 struct kept_devices *ret, struct error *err)
 {
@@ -247,7 +260,8 @@ int machine_devices_keep(struct machine_devices *d, const struct vm_config *conf
 
 	kept_devices_init(ret);
 	for (unsigned int i = 0; i < d->count && r == 0; i++) {
-		if (d->all[i].kind->function && vm_config_is_kept(config, d->all[i].name))
+		if (d->all[i].kind->function && vm_config_is_kept(config, d->all[i].name) &&
+		    !d->all[i].by_state)
 			r = keep_one(d, &d->all[i], ret, err);
 	}
 	if (r < 0)
@@ -410,7 +424,7 @@ int machine_devices_drain(struct machine_devices *d, uint64_t deadline_ns, struc
 		if (d->all[i].v)
 			r = virtio_pci_drain(d->all[i].v, deadline_ns, err);
 		else
-			d->all[i].kind->function->freeze(d->all[i].dev);
+			r = d->all[i].kind->function->freeze(d->all[i].dev, err);
 		/* The one that refused goes on by itself. */
 		if (r < 0) {
 			machine_devices_thaw(d);

@@ -54,6 +54,9 @@ int machine_devices_request_unplug(struct machine_devices *devices, const char *
  */
 int machine_devices_keep(struct machine_devices *devices, const struct vm_config *config,
 			 struct kept_devices *ret, struct error *err);
+/* Has the state of that device of the host saved, with what is in the device, or no longer. False:
+ * it cannot be, or there is none. */
+bool machine_devices_migrate(struct machine_devices *devices, const char *name, bool on);
 /* Devices of the host that are kept go on for somebody else when they are freed, or end again. */
 void machine_devices_hand_over(struct machine_devices *devices, bool over);
 

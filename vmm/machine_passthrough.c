@@ -47,7 +47,12 @@ int machine_keep_devices(struct machine *m, bool all, struct kept_devices *ret, 
 	for (unsigned int i = 0; i < m->config.device_count; i++) {
 		struct vfio_pci_config *device = &m->config.devices[i];
 
-		device->kept = !device->away && (all || device->policy == VFIO_PCI_PRESERVE);
+		if (device->away)
+			continue;
+		device->kept = all || device->policy == VFIO_PCI_PRESERVE;
+		/* A driver that can say what is in its device spares the guest to give it up. */
+		if (!device->kept && device->policy == VFIO_PCI_RESET)
+			device->kept = machine_devices_migrate(m->devices, device->id, true);
 	}
 	r = machine_devices_keep(m->devices, &m->config, ret, err);
 	if (r < 0)
@@ -57,8 +62,10 @@ int machine_keep_devices(struct machine *m, bool all, struct kept_devices *ret, 
 
 void machine_unkeep_devices(struct machine *m)
 {
-	for (unsigned int i = 0; i < m->config.device_count; i++)
+	for (unsigned int i = 0; i < m->config.device_count; i++) {
 		m->config.devices[i].kept = false;
+		machine_devices_migrate(m->devices, m->config.devices[i].id, false);
+	}
 }
 
 void machine_hand_over(struct machine *m, bool over)

@@ -176,7 +176,9 @@ int kept_devices_retrieve(struct kept_devices *kept, const struct vm_config *con
 	if (source_crosses_kexec(source))
 		kept->ioas = 0;
 	for (unsigned int i = 0; i < config->device_count && r == 0; i++) {
-		if (!config->devices[i].away)
+		/* Others have their state in the VM's, and are opened anew. */
+		if (!config->devices[i].away && (config->devices[i].policy == VFIO_PCI_PRESERVE ||
+						 !source_crosses_kexec(source)))
 			r = retrieve_one(kept, &config->devices[i], source, err);
 	}
 	if (r < 0)

@@ -55,7 +55,7 @@ int kept_devices_preserve(const struct kept_devices *kept, struct source *source
 /* Every device that was kept is still the guest's. -ESTALE names one that it has given back. */
 int kept_devices_check(const struct kept_devices *kept, const struct vm_config *config,
 		       struct error *err);
-/* All devices of config that are not away came back. On failure nothing is left. */
+/* The devices of config that were handed over came back. On failure nothing is left. */
 int kept_devices_retrieve(struct kept_devices *kept, const struct vm_config *config,
 			  struct source *source, struct error *err);
 

@@ -51,7 +51,8 @@ int vfio_pci_new(const struct vfio_pci_params *params, struct vfio_pci **ret, st
 	v->attach = *params->attach;
 	v->event = params->event;
 	v->opaque = params->opaque;
-	v->frozen = kept;
+	v->kept = kept;
+	v->frozen = kept || params->waits;
 	v->intx_trigger = v->intx_resample = FD_NONE;
 	for (unsigned int i = 0; i < IRQ_EVENTS_MAX; i++)
 		v->reports[i].fd = FD_NONE;

@@ -41,8 +41,10 @@ struct vfio_pci_params {
 	void (*event)(void *opaque, enum vfio_pci_event event);
 	void *opaque;
 	/* It came back from an update by this descriptor (borrowed; FD_NONE: it did not): it goes
-	 * on with what it does, and waits for its state without interrupts. */
+	 * on with what it does. */
 	int kept_fd;
+	/* Its state will be loaded: until then it has no interrupts. So if it came back. */
+	bool waits;
 };
 
 /* -ENODEV, -EBUSY, -EPERM, ...: the message says what the operator can do. */
@@ -56,16 +58,30 @@ const char *vfio_pci_name(const struct vfio_pci *v);	  /* "0000:65:00.0", "fd 7"
 /* ---- A device that stays with its guest through an update (vfio_pci_update.c). ---- */
 
 int vfio_pci_fd(const struct vfio_pci *v); /* of its character device; borrowed */
+/* It can be stopped and its state saved, for another device of its kind. */
+bool vfio_pci_migrates(const struct vfio_pci *v);
+/* A freeze is to stop it, and a save to have the device's own state; or no longer. */
+void vfio_pci_set_migrates(struct vfio_pci *v, bool migrates);
 /*
  * vCPUs are stopped: all of its interrupts and reports are switched off, as the kernel wants it of
- * a device that is handed over. Its DMA goes on.
+ * a device that is handed over. Its DMA goes on, unless it migrates.
  */
-void vfio_pci_freeze(struct vfio_pci *v);
+int vfio_pci_freeze(struct vfio_pci *v, struct error *err);
 /*
  * The opposite, or, after its state was loaded, the first time. What it signalled meanwhile is
  * lost, so that every vector is signalled to the guest once. Nothing if it is not frozen.
  */
 void vfio_pci_thaw(struct vfio_pci *v);
+/* What is told of a device. */
+struct vfio_pci_counters {
+	const char *interrupts; /* "none", "intx", "msi", "msi-x" */
+	unsigned int vectors;	/* that the guest uses */
+	uint64_t errors;	/* reported (AER) */
+	uint64_t requests;	/* the host wanted it back */
+	bool can_reset, migrates, tracks_dirty;
+};
+void vfio_pci_get_counters(struct vfio_pci *v, struct vfio_pci_counters *ret); /* any thread */
+
 /* While it is kept, vfio_pci_free() leaves it as it is: it goes on for the next kernel or process.
  */
 void vfio_pci_keep(struct vfio_pci *v, bool keep);

@@ -40,6 +40,9 @@ struct vfio_pci {
 	void (*event)(void *opaque, enum vfio_pci_event event);
 	void *opaque;
 	struct vfio_pci_bar bars[PCI_BAR_COUNT];
+	bool kept;	      /* it came back from an update */
+	bool migrates;	      /* a freeze stops it, and its state has the device's own */
+	size_t migration_max; /* bytes of that */
 
 	/* Bytes of configuration space that the function answers, and not the device. */
 	bool emulated[CONFIG_BYTES];
@@ -51,10 +54,11 @@ struct vfio_pci {
 	int intx_trigger, intx_resample; /* owned */
 	void *msi[MSI_VECTORS];		 /* of the machine; owned */
 	unsigned int msi_count;
-	bool *msix_wired; /* owned; which vectors signal something */
-	bool msix_sized;  /* the device was told how many there are */
-	bool freed;	  /* no interrupt is set up any more */
-	bool frozen;	  /* none is now */
+	bool *msix_wired;	       /* owned; which vectors signal something */
+	bool msix_sized;	       /* the device was told how many there are */
+	bool freed;		       /* no interrupt is set up any more */
+	bool frozen;		       /* none is now */
+	uint64_t told[IRQ_EVENTS_MAX]; /* reports by kind */
 	struct log_ratelimit log;
 
 	struct vfio_pci_report reports[IRQ_EVENTS_MAX];

@@ -168,6 +168,9 @@ static void on_report(void *opaque, uint32_t mask _unused_)
 
 	if (read(report->fd, &count, sizeof(count)) < 0)
 		return;
+	pthread_mutex_lock(&report->v->irq_lock);
+	report->v->told[report->event]++;
+	pthread_mutex_unlock(&report->v->irq_lock);
 	if (report->v->event)
 		report->v->event(report->v->opaque, report->event);
 }
@@ -189,6 +192,37 @@ static int start_report(struct vfio_pci *v, unsigned int i, enum vfio_irq irq,
 	if (r < 0 || v->frozen)
 		return r;
 	return vfio_irq_set(v->device, irq, 0, &v->reports[i].fd, 1, err);
+}
+
+static unsigned int used_vectors(const struct vfio_pci *v)
+{
+	unsigned int count = 0;
+
+	if (v->mode == IRQ_MSI)
+		return v->msi_count;
+	if (v->mode == IRQ_INTX)
+		return v->intx_trigger >= 0;
+	for (unsigned int i = 0; v->mode == IRQ_MSIX && i < v->msix_vectors; i++)
+		count += v->msix_wired[i];
+	return count;
+}
+
+void vfio_pci_get_counters(struct vfio_pci *v, struct vfio_pci_counters *ret)
+{
+	static const char *const names[] = {
+		[IRQ_NONE] = "none", [IRQ_INTX] = "intx", [IRQ_MSI] = "msi", [IRQ_MSIX] = "msi-x"};
+
+	pthread_mutex_lock(&v->irq_lock);
+	*ret = (struct vfio_pci_counters){
+		.vectors = used_vectors(v),
+		.errors = v->told[VFIO_PCI_EVENT_ERROR],
+		.requests = v->told[VFIO_PCI_EVENT_REQUEST],
+		.can_reset = vfio_device_can_reset(v->device),
+		.migrates = vfio_migration_is_offered(v->device),
+		.tracks_dirty = vfio_device_tracks_dirty(v->device),
+	};
+	ret->interrupts = names[ret->vectors ? v->mode : IRQ_NONE];
+	pthread_mutex_unlock(&v->irq_lock);
 }
 
 /* ---- Through an update. ---- */

@@ -24,7 +24,8 @@ static int check_there(const char *root, const char *address, struct error *err)
 			 address);
 }
 
-static int check_candidate(const char *root, const char *address, struct error *err)
+static int check_candidate(const char *root, const char *address, const char *driver,
+			   struct error *err)
 {
 	char path[PATH_MAX], group[NAME_MAX + 1];
 	int r = check_there(root, address, err);
@@ -39,13 +40,12 @@ static int check_candidate(const char *root, const char *address, struct error *
 				 "device %s: no IOMMU is in front of it; switch VT-d or AMD-Vi on "
 				 "in the firmware, and intel_iommu=on on the host's command line",
 				 address);
-	snprintf(path, sizeof(path), "%s/sys/bus/pci/drivers/" PCI_SYSFS_VFIO, root);
-	if (access(path, F_OK) < 0)
-		return error_set(
-			err, -ENOENT,
-			"device %s: this kernel has no driver vfio-pci: modprobe vfio-pci, "
-			"or CONFIG_VFIO_PCI",
-			address);
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/drivers/%s", root, driver);
+	if (strchr(driver, '/') || access(path, F_OK) < 0)
+		return error_set(err, -ENOENT,
+				 "device %s: this kernel has no driver %s: modprobe %s, or use a "
+				 "kernel with it (CONFIG_VFIO_PCI)",
+				 address, driver, driver);
 	return 0;
 }
 
@@ -104,19 +104,19 @@ static void take_back(const char *root, const char *address)
 	probe(root, address, NULL);
 }
 
-static int bind_one(const char *root, const char *address, struct error *err)
+static int bind_one(const char *root, const char *address, const char *driver, struct error *err)
 {
-	int r = override(root, address, PCI_SYSFS_VFIO, err);
+	int r = override(root, address, driver, err);
 
 	if (r == 0)
 		r = release(root, address, err);
 	if (r == 0)
 		r = probe(root, address, err);
-	if (r == 0 && !has_driver(root, address, PCI_SYSFS_VFIO))
-		r = error_set(err, -EIO,
-			      "device %s: vfio-pci did not take it; the host's kernel log says why "
-			      "(dmesg)",
-			      address);
+	if (r == 0 && !has_driver(root, address, driver))
+		r = error_set(
+			err, -EIO,
+			"device %s: %s did not take it; the host's kernel log says why (dmesg)",
+			address, driver);
 	if (r < 0)
 		take_back(root, address);
 	return r;
@@ -144,8 +144,7 @@ static int find_others(const char *root, const char *address,
 
 	*ret = 0;
 	for (size_t i = 0; i < count; i++) {
-		if (!pci_sysfs_link(root, members[i], "/driver", driver) ||
-		    pci_sysfs_driver_is_harmless(driver))
+		if (!pci_sysfs_is_of_host(root, members[i], driver))
 			continue;
 		if (!options->group)
 			return error_set(
@@ -160,10 +159,11 @@ static int find_others(const char *root, const char *address,
 
 /* All or none. */
 static int bind_all(const char *root, char list[][PCI_ADDRESS_SIZE], size_t count,
-		    struct error *err)
+		    const char *driver, struct error *err)
 {
 	for (size_t i = 0; i < count; i++) {
-		int r = bind_one(root, list[i], err);
+		/* The one that was named comes last; others of its group may be of another kind. */
+		int r = bind_one(root, list[i], i + 1 == count ? driver : PCI_SYSFS_VFIO, err);
 
 		if (r == 0)
 			continue;
@@ -179,19 +179,20 @@ static int bind_all(const char *root, char list[][PCI_ADDRESS_SIZE], size_t coun
 int hostdev_bind(const char *root, const char *address, const struct hostdev_bind_options *options,
 		 unsigned int *ret_count, struct error *err)
 {
+	const char *driver = options->driver ? options->driver : PCI_SYSFS_VFIO;
 	char list[HOSTDEV_GROUP_MAX + 1][PCI_ADDRESS_SIZE], path[PATH_MAX];
 	size_t count = 0;
-	int r = check_candidate(root, address, err);
+	int r = check_candidate(root, address, driver, err);
 
 	*ret_count = 0;
 	if (r == 0)
 		r = find_others(root, address, options, list, &count, err);
-	if (r == 0 && !has_driver(root, address, PCI_SYSFS_VFIO))
+	if (r == 0 && (count > 0 || !has_driver(root, address, driver)))
 		snprintf(list[count++], PCI_ADDRESS_SIZE, "%s", address);
 	for (size_t i = 0; i < count && r == 0 && !options->force; i++)
 		r = check_unused(root, list[i], err);
 	if (r == 0)
-		r = bind_all(root, list, count, err);
+		r = bind_all(root, list, count, driver, err);
 	if (r == 0)
 		r = pci_sysfs_find_vfio(root, address, path, err);
 	if (r == 0)
@@ -207,10 +208,10 @@ int hostdev_unbind(const char *root, const char *address, bool force, char drive
 
 	if (r < 0)
 		return r;
-	if (!has_driver(root, address, PCI_SYSFS_VFIO))
+	if (!pci_sysfs_is_vfio(root, address))
 		return error_set(
 			err, -EINVAL,
-			"device %s: is not bound to vfio-pci: there is nothing to give back",
+			"device %s: no driver of vfio has it: there is nothing to give back",
 			address);
 	if (pci_sysfs_entry(root, address, "/vfio-dev", "vfio", name)) {
 		snprintf(cdev, sizeof(cdev), "/dev/vfio/devices/%s", name);

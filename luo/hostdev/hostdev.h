@@ -37,21 +37,23 @@ json_t *hostdev_describe(const char *root, const char *address,
 int hostdev_list(const char *root, bool all, json_t **ret, struct error *err);
 
 struct hostdev_bind_options {
-	bool group; /* with everything else of its IOMMU group */
-	bool force; /* though it is in use */
+	const char *driver; /* of vfio; NULL: vfio-pci */
+	bool group;	    /* with everything else of its IOMMU group */
+	bool force;	    /* though it is in use */
 };
 
 /*
- * Gives it to vfio-pci; fine if vfio-pci has it. -ENODEV no such device, -EOPNOTSUPP a bridge, or
- * vfio makes no character device for it, -EXDEV no IOMMU, -ENOENT no vfio-pci, -EBUSY in use,
- * -EPERM others of its group are the host's. What a failure has changed is taken back. *ret_count:
- * how many devices were bound.
+ * Gives it to vfio-pci, or the driver that is named; fine if that has it. -ENODEV no such device,
+ * -EOPNOTSUPP a bridge, or vfio makes no character device for it, -EXDEV no IOMMU, -ENOENT no
+ * vfio-pci, -EBUSY in use, -EPERM others of its group are the host's. What a failure has changed is
+ * taken back. *ret_count: how many devices were bound.
  */
 int hostdev_bind(const char *root, const char *address, const struct hostdev_bind_options *options,
 		 unsigned int *ret_count, struct error *err);
 /*
  * Gives it back to its own driver, whose name is in driver afterwards ("": none wants it). -EINVAL:
- * vfio-pci has it not. -EBUSY: a VM has it; with force that VM is asked for it, and this waits.
+ * no driver of vfio has it. -EBUSY: a VM has it; with force that VM is asked for it, and this
+ * waits.
  */
 int hostdev_unbind(const char *root, const char *address, bool force, char driver[NAME_MAX + 1],
 		   struct error *err);

@@ -168,8 +168,10 @@ static int bind(const struct ctl *ctl, int argc, char **argv)
 {
 	struct hostdev_bind_options how = {0};
 	const char *root = "";
-	const struct ctl_option options[] = {
-		{"group", NULL, &how.group}, {"force", NULL, &how.force}, {"root", &root, NULL}};
+	const struct ctl_option options[] = {{"driver", &how.driver, NULL},
+					     {"group", NULL, &how.group},
+					     {"force", NULL, &how.force},
+					     {"root", &root, NULL}};
 	char address[PCI_ADDRESS_SIZE];
 	struct error err = ERROR_INIT;
 	unsigned int bound;

@@ -33,8 +33,9 @@ static const struct ctl_command commands[] = {
 	{"describe", "FILE", "show the state of a VM that is in a file", cmd_describe},
 	{"device", "list [--all] [ADDRESS]",
 	 "the PCI devices of this host, and what a VM could do with each", cmd_device},
-	{"device", "bind [--group] [--force] ADDRESS ...",
-	 "give a device to vfio-pci, so that a VM can have it", cmd_device},
+	{"device", "bind [--driver NAME] [--group] [--force] ADDRESS ...",
+	 "give a device to vfio-pci, or another driver of vfio, so that a VM can have it",
+	 cmd_device},
 	{"device", "unbind [--force] ADDRESS ...", "give it back to its own driver", cmd_device},
 	{"kexec",
 	 "--kernel FILE [--initrd FILE] [--cmdline TEXT | --reuse-cmdline]\n"

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/util.h"
@@ -80,6 +81,9 @@ void fake_vfio_again(void)
 	static const uint8_t nothing[4096];
 	struct fake_vfio fresh = {.fd = fake_vfio.fd, .unmask_fd = -1};
 
+	fresh.migration.state = VFIO_DEVICE_STATE_RUNNING;
+	fresh.migration.fd = FD_NONE;
+
 	memcpy(fresh.root, fake_vfio.root, sizeof(fresh.root));
 	fake_vfio = fresh;
 	memset(fake_vfio.vectors, 0xff, sizeof(fake_vfio.vectors));
@@ -104,6 +108,8 @@ void fake_vfio_again(void)
 void fake_vfio_end(void)
 {
 	char command[128];
+
+	close_fdp(&fake_vfio.migration.fd);
 
 	close_fdp(&fake_vfio.fd);
 	snprintf(command, sizeof(command), "rm -rf %s", fake_vfio.root);
@@ -230,6 +236,65 @@ static int map(uint64_t iova, uint64_t length, unsigned int *counter)
 	return 0;
 }
 
+static int transfer(bool out)
+{
+	int fd = memfd_create("migration", MFD_CLOEXEC);
+
+	if (fd < 0)
+		abort();
+	if (out && pwrite(fd, fake_vfio.migration.data, fake_vfio.migration.size, 0) !=
+			   (ssize_t)fake_vfio.migration.size)
+		abort();
+	close_fdp(&fake_vfio.migration.fd);
+	fake_vfio.migration.fd = fd;
+	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+static int set_migration(struct vfio_device_feature_mig_state *s)
+{
+	size_t n = strlen(fake_vfio.migration.states);
+
+	if (!fake_vfio.migration.offered)
+		return -ENOTTY;
+	if (s->device_state == fake_vfio.migration.refuses)
+		return -EINVAL;
+	if (fake_vfio.migration.state == VFIO_DEVICE_STATE_RESUMING &&
+	    pread(fake_vfio.migration.fd, fake_vfio.migration.taken,
+		  sizeof(fake_vfio.migration.taken), 0) < 0)
+		abort();
+	s->data_fd = -1;
+	if (s->device_state == VFIO_DEVICE_STATE_STOP_COPY ||
+	    s->device_state == VFIO_DEVICE_STATE_RESUMING)
+		s->data_fd = transfer(s->device_state == VFIO_DEVICE_STATE_STOP_COPY);
+	fake_vfio.migration.state = s->device_state;
+	if (n + 1 < sizeof(fake_vfio.migration.states))
+		fake_vfio.migration.states[n] = (char)('0' + s->device_state);
+	return 0;
+}
+
+static int feature(struct vfio_device_feature *f)
+{
+	void *data = f->data;
+
+	switch (f->flags) {
+	case VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION:
+		if (!fake_vfio.migration.offered)
+			return -ENOTTY;
+		((struct vfio_device_feature_migration *)data)->flags = VFIO_MIGRATION_STOP_COPY;
+		return 0;
+	case VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIG_DATA_SIZE:
+		if (!fake_vfio.migration.said)
+			return -ENOTTY;
+		((struct vfio_device_feature_mig_data_size *)data)->stop_copy_length =
+			fake_vfio.migration.said;
+		return 0;
+	case VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
+		return set_migration(data);
+	default:
+		return -ENOTTY;
+	}
+}
+
 static int answer(unsigned long request, void *arg)
 {
 	if (request == IOMMU_IOAS_ALLOC) {
@@ -248,6 +313,7 @@ static int answer(unsigned long request, void *arg)
 		fake_vfio.unmaps++;
 	} else if (request == VFIO_DEVICE_BIND_IOMMUFD) {
 		fake_vfio.bound = true;
+		((struct vfio_device_bind_iommufd *)arg)->out_devid = FAKE_VFIO_DEVICE_ID;
 	} else if (request == VFIO_DEVICE_ATTACH_IOMMUFD_PT) {
 		fake_vfio.attached = ((struct vfio_device_attach_iommufd_pt *)arg)->pt_id == 5;
 	} else if (request == VFIO_DEVICE_DETACH_IOMMUFD_PT) {
@@ -267,6 +333,14 @@ static int answer(unsigned long request, void *arg)
 		return set_irqs(arg);
 	} else if (request == VFIO_DEVICE_RESET) {
 		fake_vfio.resets++;
+	} else if (request == VFIO_DEVICE_FEATURE) {
+		return feature(arg);
+	} else if (request == IOMMU_GET_HW_INFO) {
+		struct iommu_hw_info *info = arg;
+
+		if (info->dev_id != FAKE_VFIO_DEVICE_ID)
+			return -ENOENT;
+		info->out_capabilities = fake_vfio.tracks_dirty ? IOMMU_HW_CAP_DIRTY_TRACKING : 0;
 	} else {
 		return -ENOTTY;
 	}

@@ -10,8 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FAKE_VFIO_ADDRESS "0000:65:00.0"
-#define FAKE_VFIO_VECTORS 64
+#define FAKE_VFIO_ADDRESS   "0000:65:00.0"
+#define FAKE_VFIO_VECTORS   64
+#define FAKE_VFIO_DEVICE_ID 11 /* in the iommufd */
 /* Where regions lie in the device's file. */
 #define FAKE_VFIO_OFFSET(index) ((uint64_t)(index) << 24)
 
@@ -38,6 +39,19 @@ struct fake_vfio {
 	struct {
 		uint64_t start, last;
 	} ranges[4];
+	/* VFIO migration, version 2. */
+	struct {
+		bool offered;
+		char data[64];	      /* what the device gives out */
+		unsigned int size;    /* of that */
+		uint64_t said;	      /* how much it says that it will be */
+		unsigned int refuses; /* a state that cannot be gone to; 0: none */
+		unsigned int state;   /* enum vfio_device_mig_state */
+		char states[32];      /* a digit for each that it went to */
+		char taken[64];	      /* what it was given */
+		int fd;		      /* of the transfer under way; owned */
+	} migration;
+	bool tracks_dirty;
 	/* What happened. */
 	unsigned int maps_by_file, maps_by_address, unmaps, resets;
 	uint64_t last_iova, last_length;

@@ -101,7 +101,7 @@ static void set_driver(const char *address, const char *driver)
 	snprintf(target, sizeof(target), "../../../bus/pci/drivers/%s", driver);
 	link_to(name, target);
 	snprintf(name, sizeof(name), DEVICES "%s/vfio-dev/vfio0", address);
-	if (strcmp(driver, "vfio-pci") == 0 && !kernel.no_cdev)
+	if (strstr(driver, "vfio") && !kernel.no_cdev)
 		folder(name);
 }
 
@@ -178,8 +178,9 @@ static void probe(const char *address)
 	if (!file || !fgets(text, sizeof(text), file))
 		abort();
 	fclose(file);
-	if (strncmp(text, "vfio-pci", 8) == 0)
-		set_driver(address, kernel.vfio_sick ? NULL : "vfio-pci");
+	text[strcspn(text, "\n")] = '\0';
+	if (strstr(text, "vfio"))
+		set_driver(address, kernel.vfio_sick ? NULL : text);
 	else
 		set_driver(address, strcmp(address, NVME) == 0 ? "nvme" : "i40e");
 }
@@ -364,6 +365,30 @@ static void test_bind(void **state _unused_)
 	assert_int_equal(count, 1);
 }
 
+/* One that knows a kind of device better than vfio-pci. */
+static void test_bind_to_variant(void **state _unused_)
+{
+	static const struct hostdev_bind_options other = {.driver = "nvme-vfio-pci"};
+	struct error err = ERROR_INIT;
+	char driver[NAME_MAX + 1];
+	unsigned int count;
+	json_t *doc;
+
+	assert_int_equal(hostdev_bind(root, NVME, &other, &count, &err), -ENOENT);
+	assert_says(&err, "no driver nvme-vfio-pci");
+	folder("/sys/bus/pci/drivers/nvme-vfio-pci");
+	assert_int_equal(hostdev_bind(root, NVME, &other, &count, &err), 0);
+	assert_driver(NVME, "nvme-vfio-pci");
+	doc = hostdev_describe(root, NVME, &good);
+	assert_true(json_is_true(json_object_get(doc, "ready")));
+	json_decref(doc);
+	/* Beside another one of its group. */
+	device(NIC, SPEC_CLASS_ETHERNET, "i40e", "7");
+	assert_int_equal(hostdev_bind(root, NIC, &plain, &count, &err), 0);
+	assert_int_equal(hostdev_unbind(root, NVME, false, driver, &err), 0);
+	assert_string_equal(driver, "nvme");
+}
+
 static void refused(const char *address, const struct hostdev_bind_options *how, int code,
 		    const char *text)
 {
@@ -503,6 +528,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bind, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bind_to_variant, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bind_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bind_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bind_group, setup, teardown),

@@ -47,12 +47,13 @@ static int teardown(void **state _unused_)
 	return 0;
 }
 
-static void open_device(int kept_fd)
+static void open_waiting(int kept_fd, bool waits)
 {
 	static const struct vfio_pci_config config = {
 		.host = FAKE_VFIO_ADDRESS, .fd = FD_NONE, .id = "nic0"};
 	const struct vfio_pci_params params = {.config = &config,
 					       .kept_fd = kept_fd,
+					       .waits = waits,
 					       .root = fake_vfio.root,
 					       .io = io,
 					       .loop = loop,
@@ -62,6 +63,11 @@ static void open_device(int kept_fd)
 	if (vfio_pci_new(&params, &v, &err) < 0)
 		fail_msg("%s", error_message(&err));
 	pci = vfio_pci_function(v);
+}
+
+static void open_device(int kept_fd)
+{
+	open_waiting(kept_fd, kept_fd >= 0);
 }
 
 static void put(unsigned int offset, uint32_t value, unsigned int size)
@@ -103,7 +109,7 @@ static void test_freeze_and_thaw(void **state _unused_)
 	guest_works();
 	assert_true(has_interrupts());
 	before = fired();
-	vfio_pci_freeze(v);
+	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
 	assert_false(has_interrupts());
 	/* It may do DMA all the time. */
 	assert_true(fake_vfio_config_get(SPEC_COMMAND, 2) & SPEC_CMD_MASTER);
@@ -124,7 +130,7 @@ static void test_thaw_intx(void **state _unused_)
 	eventfd_t count = 0;
 
 	open_device(FD_NONE);
-	vfio_pci_freeze(v);
+	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
 	assert_true(machine.intx_trigger < 0);
 	vfio_pci_thaw(v);
 	assert_true(machine.intx_trigger >= 0);
@@ -138,7 +144,7 @@ static void test_kept_is_left_alone(void **state _unused_)
 	fake_vfio.can_reset = true;
 	open_device(FD_NONE);
 	guest_works();
-	vfio_pci_freeze(v);
+	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
 	vfio_pci_keep(v, true);
 	vfio_pci_free(v);
 	v = NULL;
@@ -166,7 +172,7 @@ static struct saved hand_over(void)
 
 	open_device(FD_NONE);
 	guest_works();
-	vfio_pci_freeze(v);
+	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
 	s = device_save(&vfio_pci_state_ops, v);
 	vfio_pci_keep(v, true);
 	vfio_pci_free(v);
@@ -242,13 +248,167 @@ static void test_refused_states(void **state _unused_)
 	saved_free(&s);
 }
 
+/* ---- VFIO migration: linux/vfio.h. ---- */
+
+#define SPEC_STOP      '1'
+#define SPEC_RUNNING   '2'
+#define SPEC_STOP_COPY '3'
+#define SPEC_RESUMING  '4'
+
+static const char saving[] = {SPEC_STOP, SPEC_STOP_COPY, SPEC_STOP, 0};
+static const char loading[] = {SPEC_RESUMING, SPEC_STOP, SPEC_RUNNING, 0};
+
+static void offer_migration(void)
+{
+	fake_vfio.migration.offered = true;
+	strcpy(fake_vfio.migration.data, "what is in the device");
+	fake_vfio.migration.size = sizeof("what is in the device");
+}
+
+static struct saved migrate_away(void)
+{
+	struct saved s;
+
+	offer_migration();
+	open_device(FD_NONE);
+	assert_true(vfio_pci_migrates(v));
+	guest_works();
+	vfio_pci_set_migrates(v, true);
+	assert_true(vfio_pci_state_size_max(v) >= fake_vfio.migration.size);
+	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
+	s = device_save(&vfio_pci_state_ops, v);
+	assert_string_equal(fake_vfio.migration.states, saving);
+	vfio_pci_free(v);
+	v = NULL;
+	fake_vfio_again();
+	return s;
+}
+
+static void test_migrates(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	struct saved s = migrate_away();
+
+	offer_migration();
+	open_waiting(FD_NONE, true);
+	assert_false(has_interrupts());
+	assert_int_equal(device_load(&vfio_pci_state_ops, v, &s, STATE_CHECK, &err), 0);
+	assert_string_equal(fake_vfio.migration.states, "");
+	if (device_load(&vfio_pci_state_ops, v, &s, STATE_APPLY, &err) < 0)
+		fail_msg("%s", error_message(&err));
+	vfio_pci_thaw(v);
+	assert_string_equal(fake_vfio.migration.states, loading);
+	assert_string_equal(fake_vfio.migration.taken, "what is in the device");
+	assert_true(fake_vfio_config_get(SPEC_COMMAND, 2) & SPEC_CMD_MASTER);
+	assert_int_equal(fired(), 1);
+	saved_free(&s);
+}
+
+/* The freeze is given up: the device runs as before. */
+static void test_migration_given_up(void **state _unused_)
+{
+	offer_migration();
+	open_device(FD_NONE);
+	guest_works();
+	vfio_pci_set_migrates(v, true);
+	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
+	vfio_pci_thaw(v);
+	assert_int_equal(fake_vfio.migration.state, SPEC_RUNNING - '0');
+	assert_true(has_interrupts());
+	/* Without an update nothing stops it. */
+	vfio_pci_set_migrates(v, false);
+	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
+	assert_int_equal(fake_vfio.migration.state, SPEC_RUNNING - '0');
+}
+
+static int try_save(struct error *err)
+{
+	struct state_object object = {.ops = &vfio_pci_state_ops, .obj = v};
+	struct state_writer *w;
+	int r;
+
+	assert_int_equal(state_writer_new(SAVED_MAX, &w, NULL), 0);
+	r = state_save_objects(&object, 1, w, err);
+	state_writer_free(w);
+	return r;
+}
+
+static void test_migration_fails(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	offer_migration();
+	open_device(FD_NONE);
+	vfio_pci_set_migrates(v, true);
+	fake_vfio.migration.refuses = SPEC_STOP - '0';
+	assert_int_equal(vfio_pci_freeze(v, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "migration state STOP"));
+	assert_true(has_interrupts());
+	fake_vfio.migration.refuses = SPEC_STOP_COPY - '0';
+	assert_int_equal(vfio_pci_freeze(v, &err), 0);
+	assert_int_equal(try_save(&err), -EINVAL);
+	assert_non_null(strstr(err.message, "STOP_COPY"));
+	fake_vfio.migration.refuses = 0;
+	assert_int_equal(try_save(&err), 0);
+}
+
+static void test_migration_refused(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	struct saved s = migrate_away();
+
+	/* A kernel without that driver. */
+	open_waiting(FD_NONE, true);
+	assert_state_refused(&s, -EINVAL, "does not take a device's state");
+	vfio_pci_free(v);
+	offer_migration();
+	open_waiting(FD_NONE, true);
+	fake_vfio.migration.refuses = SPEC_RESUMING - '0';
+	assert_int_equal(device_load(&vfio_pci_state_ops, v, &s, STATE_APPLY, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "RESUMING"));
+	/* A driver says at the end that it does not like it. */
+	fake_vfio.migration.refuses = SPEC_STOP - '0';
+	assert_int_equal(device_load(&vfio_pci_state_ops, v, &s, STATE_APPLY, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "STOP"));
+	saved_free(&s);
+}
+
+static void test_counters(void **state _unused_)
+{
+	struct vfio_pci_counters c;
+
+	fake_vfio.tracks_dirty = fake_vfio.can_reset = true;
+	open_device(FD_NONE);
+	vfio_pci_get_counters(v, &c);
+	assert_string_equal(c.interrupts, "intx");
+	assert_true(c.tracks_dirty && c.can_reset && !c.migrates);
+	guest_works();
+	offer_migration();
+	vfio_pci_get_counters(v, &c);
+	assert_string_equal(c.interrupts, "msi");
+	assert_int_equal(c.vectors, 1);
+	assert_true(c.migrates);
+	assert_int_equal(c.requests, 0);
+	assert_int_equal(eventfd_write(fake_vfio.vectors[VFIO_IRQ_REQUEST][0], 1), 0);
+	for (unsigned int i = 0; c.requests == 0 && i < 100; i++) {
+		assert_int_equal(loop_run_once(loop, 10), 0);
+		vfio_pci_get_counters(v, &c);
+	}
+	assert_int_equal(c.requests, 1);
+	assert_int_equal(c.errors, 0);
+	vfio_pci_freeze(v, NULL);
+	vfio_pci_get_counters(v, &c);
+	assert_string_equal(c.interrupts, "none");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_freeze_and_thaw), T(test_thaw_intx),  T(test_kept_is_left_alone),
-		T(test_no_longer_kept),	 T(test_comes_back), T(test_comes_back_bound),
-		T(test_refused_states),
+		T(test_freeze_and_thaw), T(test_thaw_intx),	    T(test_kept_is_left_alone),
+		T(test_no_longer_kept),	 T(test_comes_back),	    T(test_comes_back_bound),
+		T(test_refused_states),	 T(test_migrates),	    T(test_migration_given_up),
+		T(test_migration_fails), T(test_migration_refused), T(test_counters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

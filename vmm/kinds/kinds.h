@@ -28,8 +28,12 @@ struct machine_function_kind {
 	const struct state_ops *state;
 	void *(*state_of)(void *dev); /* the object of state */
 	size_t (*state_size_max)(void *dev);
-	void (*freeze)(void *dev); /* vCPUs are stopped: no interrupt of it any more */
-	void (*thaw)(void *dev);   /* it goes on, if it does not */
+	/* Where it cannot be handed over: its state can be saved, and is from now on, or no more.
+	 */
+	bool (*migrates)(void *dev);
+	void (*set_migrates)(void *dev, bool migrates);
+	int (*freeze)(void *dev, struct error *err); /* vCPUs are stopped: no interrupt any more */
+	void (*thaw)(void *dev);		     /* it goes on, if it does not */
 	/* It goes on for another kernel or process when it is freed. */
 	void (*keep)(void *dev, bool keep);
 };

@@ -96,6 +96,7 @@ static int open_device(struct passed *d, const struct vfio_pci_config *config,
 					 .attach = attach,
 					 .event = on_event,
 					 .opaque = d,
+					 .waits = d->params->kept != NULL,
 					 .kept_fd =
 						 kept_devices_find(d->params->kept, config->slot)};
 	int r = loop_timer_new(d->params->loop, on_release, d, &d->release, err);
@@ -157,11 +158,25 @@ static size_t state_size_max(void *dev)
 	return vfio_pci_state_size_max(d->v);
 }
 
-static void freeze(void *dev)
+static bool migrates(void *dev)
 {
 	const struct passed *d = dev;
 
-	vfio_pci_freeze(d->v);
+	return vfio_pci_migrates(d->v);
+}
+
+static void set_migrates(void *dev, bool on)
+{
+	const struct passed *d = dev;
+
+	vfio_pci_set_migrates(d->v, on);
+}
+
+static int freeze(void *dev, struct error *err)
+{
+	const struct passed *d = dev;
+
+	return vfio_pci_freeze(d->v, err);
 }
 
 static void thaw(void *dev)
@@ -178,6 +193,18 @@ static void keep(void *dev, bool kept)
 	vfio_pci_keep(d->v, kept);
 }
 
+static json_t *counters(const void *dev)
+{
+	const struct passed *d = dev;
+	struct vfio_pci_counters c;
+
+	vfio_pci_get_counters(d->v, &c);
+	return json_pack("{ss ss sI sI sI sb sb sb}", "host", vfio_pci_name(d->v), "interrupts",
+			 c.interrupts, "vectors", (json_int_t)c.vectors, "errors",
+			 (json_int_t)c.errors, "requests", (json_int_t)c.requests, "reset",
+			 c.can_reset, "migration", c.migrates, "dirty-tracking", c.tracks_dirty);
+}
+
 static const struct machine_function_kind function = {
 	.make = make,
 	.pci = function_of,
@@ -186,6 +213,8 @@ static const struct machine_function_kind function = {
 	.state = &vfio_pci_state_ops,
 	.state_of = state_of,
 	.state_size_max = state_size_max,
+	.migrates = migrates,
+	.set_migrates = set_migrates,
 	.freeze = freeze,
 	.thaw = thaw,
 	.keep = keep,
@@ -198,4 +227,5 @@ const struct machine_kind machine_kind_device = {
 	.id = id,
 	.slot_of = slot_of,
 	.is_away = is_away,
+	.counters = counters,
 };

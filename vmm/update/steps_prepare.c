@@ -82,18 +82,21 @@ void undo_open(void *opaque)
 int step_state_file(void *opaque, struct error *err)
 {
 	struct steps *s = opaque;
-	size_t size = machine_state_size_max(s->parts->machine) + RECORD_SIZE_MAX;
+	struct machine *machine = s->parts->machine;
+	size_t size;
 	int r;
 
+	/* Here and not on the update's thread: devices come and go on the loop's. */
+	r = machine_keep_devices(machine, !source_crosses_kexec(s->source), &s->kept, err);
+	if (r < 0)
+		return r;
+	size = machine_state_size_max(machine) + RECORD_SIZE_MAX;
 	if (size > STATE_FILE_MAX)
-		return error_set(err, -E2BIG, "state file: this machine may need %zu bytes", size);
-	r = state_file_create(size, &s->file, err);
+		r = error_set(err, -E2BIG, "state file: this machine may need %zu bytes", size);
+	if (r == 0)
+		r = state_file_create(size, &s->file, err);
 	if (r == 0)
 		r = steps_make_writer(s, err);
-	/* Here and not on the update's thread: devices come and go on the loop's. */
-	if (r == 0)
-		r = machine_keep_devices(s->parts->machine, !source_crosses_kexec(s->source),
-					 &s->kept, err);
 	if (r < 0)
 		undo_state_file(s);
 	return r;
