@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "devices/pci/pci.h"
 
-/* Conventional configuration space; what is above reads 0: no extended capabilities. */
+/* Conventional configuration space; what is above reads 0 but where a hook has it. */
 #define PCI_CONFIG_USED 256
 
 #define MSIX_ENTRY_SIZE 16U

@@ -10,7 +10,8 @@
  *emulated; the MSI-X table and PBA are trapped power mgmt	 emulated: the device stays in D0
  *   PCIe, VPD, AF, vendor-specific, and bytes that belong to no capability: the device's, as far as
  *		 vfio lets writes pass (a function-level reset is done by the kernel)
- *   others, and extended configuration space: not there
+ *   extended	 AER, serial number, power budgeting and vendor-specific ones: the device's
+ *   others: not there
  *
  * Its own state stays in the device: a guest gives it up before an update, or keeps it where the
  * descriptor of the device is handed over. Loop's thread, unless said otherwise; registers come

@@ -195,6 +195,7 @@ static int add_express(struct vfio_pci *v, unsigned int at, struct error *err)
 	if ((flags & PCI_EXP_FLAGS_TYPE) >> 4 <= TYPE_ENDPOINT_MAX)
 		flags = (uint16_t)((flags & ~PCI_EXP_FLAGS_TYPE) | TYPE_RC_ENDPOINT << 4);
 	le_put16(body, 0, flags);
+	v->express = true;
 	return add_emulated(v, at, PCI_CAP_ID_EXP, body, sizeof(body), NULL, err);
 }
 
@@ -230,6 +231,8 @@ static bool covers(void *opaque, unsigned int offset, unsigned int size)
 {
 	const struct vfio_pci *v = opaque;
 
+	if (offset >= CONFIG_BYTES)
+		return true;
 	for (unsigned int i = 0; i < size; i++) {
 		if (!v->emulated[offset + i])
 			return true;
@@ -240,9 +243,12 @@ static bool covers(void *opaque, unsigned int offset, unsigned int size)
 /* One access of the device, as wide as the guest's: it may mean more than its bytes. */
 static uint32_t config_read(void *opaque, unsigned int offset, unsigned int size)
 {
-	const struct vfio_pci *v = opaque;
-	uint32_t value = device_read(v, offset, size);
+	struct vfio_pci *v = opaque;
+	uint32_t value;
 
+	if (offset >= CONFIG_BYTES)
+		return vfio_pci_extended_read(v, offset, size);
+	value = device_read(v, offset, size);
 	for (unsigned int i = 0; i < size; i++) {
 		if (!v->emulated[offset + i])
 			continue;
@@ -255,9 +261,12 @@ static uint32_t config_read(void *opaque, unsigned int offset, unsigned int size
 /* Emulated bytes beside them cannot be written: their neighbours are the heads of capabilities. */
 static void config_write(void *opaque, unsigned int offset, uint32_t value, unsigned int size)
 {
-	const struct vfio_pci *v = opaque;
+	struct vfio_pci *v = opaque;
 
-	vfio_write(v->device, VFIO_CONFIG_SPACE, offset, value, size);
+	if (offset >= CONFIG_BYTES)
+		vfio_pci_extended_write(v, offset, value, size);
+	else
+		vfio_write(v->device, VFIO_CONFIG_SPACE, offset, value, size);
 }
 
 /*
@@ -275,7 +284,7 @@ void vfio_pci_command_changed(void *opaque, uint16_t command)
 int vfio_pci_config_init(struct vfio_pci *v, struct error *err)
 {
 	const struct pci_config_hook hook = {.offset = HEADER_BYTES,
-					     .size = CONFIG_BYTES - HEADER_BYTES,
+					     .size = PCI_CONFIG_SIZE - HEADER_BYTES,
 					     .covers = covers,
 					     .read = config_read,
 					     .write = config_write,
@@ -298,6 +307,7 @@ int vfio_pci_config_init(struct vfio_pci *v, struct error *err)
 	status &= PCI_STATUS_66MHZ | PCI_STATUS_FAST_BACK | PCI_STATUS_DEVSEL_MASK;
 	pci_config_poke(v->function, PCI_STATUS,
 			pci_config_peek(v->function, PCI_STATUS, 2) | status, 2);
+	vfio_pci_extended_init(v);
 	pci_set_config_hook(v->function, &hook);
 	/* One that is at work keeps its bus mastering. */
 	if (!v->frozen)

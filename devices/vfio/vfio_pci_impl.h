@@ -10,7 +10,7 @@
 #include "devices/vfio/vfio_pci.h"
 #include "iommu/vfio.h"
 
-#define CONFIG_BYTES   256U /* what of configuration space there is */
+#define CONFIG_BYTES   256U /* what of configuration space is conventional */
 #define MSI_VECTORS    32U  /* PCI 3.0, 6.8.1.3 */
 #define IRQ_EVENTS_MAX 2
 
@@ -46,6 +46,9 @@ struct vfio_pci {
 
 	/* Bytes of configuration space that the function answers, and not the device. */
 	bool emulated[CONFIG_BYTES];
+	bool express; /* a PCI Express device */
+	/* Above those: what a guest reads, or that it is the device's own. */
+	uint32_t extended[(PCI_CONFIG_SIZE - CONFIG_BYTES) / 4];
 	unsigned int msi_cap, msix_cap; /* offsets; 0: none */
 	unsigned int msix_vectors;
 
@@ -68,6 +71,13 @@ struct vfio_pci {
 int vfio_pci_config_params(struct vfio_pci *v, struct pci_params *params, struct error *err);
 int vfio_pci_config_init(struct vfio_pci *v, struct error *err);
 void vfio_pci_command_changed(void *opaque, uint16_t command);
+
+/* vfio_pci_extended.c. After v->express is known; accesses from 0x100 on. */
+#define VFIO_PCI_EXTENDED_OWN UINT32_MAX
+void vfio_pci_extended_init(struct vfio_pci *v);
+uint32_t vfio_pci_extended_read(struct vfio_pci *v, unsigned int offset, unsigned int size);
+void vfio_pci_extended_write(struct vfio_pci *v, unsigned int offset, uint32_t value,
+			     unsigned int size);
 
 /* vfio_pci_bars.c. Kinds and sizes; windows are mapped into this process. */
 int vfio_pci_bars_params(struct vfio_pci *v, struct pci_params *params, struct error *err);

@@ -157,6 +157,75 @@ static void test_bridge(void **state _unused_)
 	assert_non_null(strstr(err.message, "bridge"));
 }
 
+/* ---- Extended configuration space: PCI Express Base 5.0, 7.6. ---- */
+
+#define SPEC_EXT_ERR   0x0001
+#define SPEC_EXT_DSN   0x0003
+#define SPEC_EXT_ATS   0x000f
+#define SPEC_EXT_SRIOV 0x0010
+#define SPEC_EXT_VSEC  0x000b
+
+static void extended(unsigned int at, uint16_t id, unsigned int version, unsigned int next)
+{
+	fake_vfio_config_put(at, id | version << 16 | next << 20, 4);
+	fake_vfio_config_put(at + 4, 0xabcd0000 | at, 4);
+}
+
+/* A PCI Express capability behind MSI. */
+static void make_express(void)
+{
+	fake_vfio_config_put(0x41, 0x60, 1);
+	fake_vfio_config_put(0x60, 0x00020010, 4);
+}
+
+static void test_extended(void **state _unused_)
+{
+	make_express();
+	extended(0x100, SPEC_EXT_ERR, 2, 0x180);
+	extended(0x180, SPEC_EXT_SRIOV, 1, 0x140);
+	extended(0x140, SPEC_EXT_DSN, 1, 0x200);
+	extended(0x200, SPEC_EXT_ATS, 1, 0x300);
+	extended(0x300, SPEC_EXT_VSEC, 1, 0);
+	open_device();
+	/* Those that a guest can use, in their places and in order. */
+	assert_int_equal(get(0x100, 4), SPEC_EXT_ERR | 2 << 16 | 0x140U << 20);
+	assert_int_equal(get(0x140, 4), SPEC_EXT_DSN | 1 << 16 | 0x300U << 20);
+	assert_int_equal(get(0x300, 4), SPEC_EXT_VSEC | 1 << 16);
+	assert_int_equal(get(0x142, 2), 0x3001);
+	assert_int_equal(get(0x304, 4), 0xabcd0300);
+	assert_int_equal(get(0x305, 1), 0x03);
+	/* Of the others nothing, and a write does not reach them. */
+	assert_int_equal(get(0x180, 4), 0);
+	assert_int_equal(get(0x184, 4), 0);
+	put(0x184, 1, 4);
+	assert_int_equal(fake_vfio_config_get(0x184, 4), 0xabcd0180);
+	put(0x100, UINT32_MAX, 4);
+	assert_int_equal(fake_vfio_config_get(0x100, 2), SPEC_EXT_ERR);
+	put(0x104, 0x12345678, 4);
+	assert_int_equal(fake_vfio_config_get(0x104, 4), 0x12345678);
+	assert_int_equal(get(0xffc, 4), 0);
+}
+
+static void test_extended_first_hidden(void **state _unused_)
+{
+	make_express();
+	extended(0x100, SPEC_EXT_ATS, 1, 0x150);
+	extended(0x150, SPEC_EXT_DSN, 1, 0x100); /* a ring */
+	open_device();
+	assert_int_equal(get(0x100, 4), 0x150U << 20);
+	assert_int_equal(get(0x104, 4), 0);
+	assert_int_equal(get(0x150, 4), SPEC_EXT_DSN | 1 << 16);
+}
+
+static void test_no_extended(void **state _unused_)
+{
+	/* Not of PCI Express: what stands there is no list. */
+	extended(0x100, SPEC_EXT_ERR, 1, 0);
+	open_device();
+	assert_int_equal(get(0x100, 4), 0);
+	assert_int_equal(get(0x104, 4), 0);
+}
+
 /* ---- BARs. ---- */
 
 static void test_bars(void **state _unused_)
@@ -472,6 +541,9 @@ int main(void)
 		T(test_identity),
 		T(test_command),
 		T(test_bridge),
+		T(test_extended),
+		T(test_extended_first_hidden),
+		T(test_no_extended),
 		T(test_bars),
 		T(test_no_slot),
 		T(test_strange_bar),

@@ -35,7 +35,7 @@ def run(host):
         fill="32M",
         hf="hf.root=/dev/vda hf.spin=0",
         options=f"--agent {updates.AGENT} --api-socket /run/nvme.api --disk path=/dev/vda,id=root --device {NVME},id=fast",
-        files=[root.FOLDER / "nvme.sh"],
+        files=[root.FOLDER / "nvme.py"],
     ).start()
     wait_there(host, guest, "at first")
     fio(host, guest, "write", "at first: fio has written and verified 8 MiB on ext4")
@@ -66,7 +66,7 @@ def there(guest):
 
 
 def fio(host, guest, what, proved):
-    said = root.run(host, guest, f"/work/nvme.sh {what}", timeout=180)
+    said = root.run(host, guest, f"/work/nvme.py {what}", timeout=180)
     host.check(
         said["serial"] == "real-one" and said["vectors"] > 0,
         f"{proved}; {said['vectors']} vectors of MSI-X",

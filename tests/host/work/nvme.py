@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""fio on the file system of /dev/nvme0n1: "write" writes files in random order, past the page cache, and verifies them; "verify"
+reads what an earlier "write" has left and verifies it."""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+WORDS = (
+    "fio --name=kept --directory=/srv --nrfiles=2 --size=8M --rw=randwrite --bs=4k --randseed=7 --ioengine=libaio --direct=1"
+    " --iodepth=8 --fallocate=none --end_fsync=1 --refill_buffers=1 --verify=crc32c --verify_fatal=1 --thread --output=/run/fio.out"
+)
+
+
+def call(name, *arguments):
+    if getattr(LIBC, name)(*arguments) != 0:
+        raise SystemExit(f"{name}: {os.strerror(ctypes.get_errno())}")
+
+
+def main():
+    call("mount", b"/dev/nvme0n1", b"/srv", b"ext4", 0, None)
+    only = ["--verify_only"] if sys.argv[1] == "verify" else []
+    done = subprocess.run([*WORDS.split(), *only], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    call("umount", b"/srv")
+    if done.returncode != 0:
+        raise SystemExit(f"fio: {done.stderr.strip().splitlines()[:1]}")
+    with open("/sys/class/nvme/nvme0/serial", encoding="ascii") as file:
+        serial = file.read().strip()
+    with open("/proc/interrupts", encoding="ascii") as file:
+        vectors = sum("nvme0" in line for line in file)
+    print(f"serial={serial} vectors={vectors}")
+
+
+main()
