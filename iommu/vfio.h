@@ -95,6 +95,9 @@ int vfio_migration_load(const struct vfio_device *dev, const void *data, size_t 
 
 /* bar: 0 to 5. Borrowed. Windows are mapped by vfio_map_bars(). */
 const struct vfio_bar *vfio_device_bar(const struct vfio_device *dev, unsigned int bar);
+/* The expansion ROM, bytes; 0: there is none. vfio_read() of VFIO_ROM reads it. */
+#define VFIO_ROM 6U
+uint64_t vfio_rom_size(const struct vfio_device *dev);
 /*
  * Maps what can be mapped, except for the range of hole_bar that holds the MSI-X table (hole_size
  * 0: none). What the kernel refuses to map is accessed by calls.
@@ -102,8 +105,8 @@ const struct vfio_bar *vfio_device_bar(const struct vfio_device *dev, unsigned i
 void vfio_map_bars(struct vfio_device *dev, unsigned int hole_bar, uint64_t hole_offset,
 		   uint64_t hole_size);
 
-/* Bytes of a BAR or (VFIO_CONFIG_SPACE) of configuration space; size 1, 2, 4 or 8. What the device
- * does not answer reads all ones. */
+/* Bytes of a BAR, the ROM or (VFIO_CONFIG_SPACE) of configuration space; size 1, 2, 4 or 8. What
+ * the device does not answer reads all ones. */
 #define VFIO_CONFIG_SPACE 7U
 uint64_t vfio_read(struct vfio_device *dev, unsigned int bar, uint64_t offset, unsigned int size);
 void vfio_write(struct vfio_device *dev, unsigned int bar, uint64_t offset, uint64_t value,

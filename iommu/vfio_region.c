@@ -11,7 +11,7 @@
 #define PAGE 4096ULL
 
 static_assert(VFIO_CONFIG_SPACE == VFIO_PCI_CONFIG_REGION_INDEX && VFIO_BARS == 6 &&
-		      VFIO_PCI_BAR5_REGION_INDEX == 5,
+		      VFIO_ROM == VFIO_PCI_ROM_REGION_INDEX && VFIO_PCI_BAR5_REGION_INDEX == 5,
 	      "linux/vfio.h numbers regions otherwise");
 
 /* The information with its capabilities behind it, or NULL. The caller frees it. */
@@ -153,6 +153,11 @@ void vfio_regions_unmap(struct vfio_device *dev)
 		}
 		dev->bars[b].window_count = 0;
 	}
+}
+
+uint64_t vfio_rom_size(const struct vfio_device *dev)
+{
+	return dev->regions[VFIO_ROM].size;
 }
 
 const struct vfio_bar *vfio_device_bar(const struct vfio_device *dev, unsigned int bar)

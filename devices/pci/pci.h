@@ -121,6 +121,9 @@ struct pci_params {
 	uint8_t revision;
 	uint8_t interrupt_pin; /* 0: none, 1: INTA */
 	struct pci_bar bars[PCI_BAR_COUNT];
+	/* The expansion ROM: kind PCI_BAR_MEM32, or none. Its register has an enable bit of its own
+	 * (6.2.5.2). moved is not told. */
+	struct pci_bar rom;
 	/*
 	 * MSI-X: 0 vectors: none. Table and PBA lie in BAR msix_bar: one of kind PCI_BAR_NONE is
 	 * made here (MEM32, table at 0, PBA behind it); else it is the device's own, whose ops get

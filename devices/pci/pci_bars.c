@@ -75,6 +75,22 @@ static int add_msix_bar(struct pci_device *dev, const struct pci_params *params,
 	return 0;
 }
 
+/* 6.2.5.2: at least 2 KiB; here as for every memory, a page. */
+static int init_rom(struct pci_device *dev, const struct pci_params *params, struct error *err)
+{
+	uint64_t size = params->rom.size;
+
+	dev->rom = params->rom;
+	if (dev->rom.kind == PCI_BAR_NONE)
+		return 0;
+	if (size < MEM_SIZE_MIN || size > 1ULL << 24 || (size & (size - 1)))
+		return error_set(err, -EINVAL, "%s: the ROM cannot have 0x%llx bytes", dev->name,
+				 (unsigned long long)size);
+	le_put32(dev->writable, PCI_ROM_ADDRESS,
+		 ((uint32_t)~(size - 1) & PCI_ROM_ADDRESS_MASK) | PCI_ROM_ADDRESS_ENABLE);
+	return 0;
+}
+
 int pci_bars_init(struct pci_device *dev, const struct pci_params *params, struct error *err)
 {
 	int r;
@@ -89,7 +105,7 @@ int pci_bars_init(struct pci_device *dev, const struct pci_params *params, struc
 		if (r == 0)
 			init_bar(dev, i);
 	}
-	return r;
+	return r < 0 ? r : init_rom(dev, params, err);
 }
 
 /*
@@ -148,6 +164,37 @@ static void map(struct pci_device *dev, unsigned int i, uint64_t address)
 		set_mapped(dev, i, address);
 }
 
+static uint64_t wanted_rom(const struct pci_device *dev)
+{
+	uint32_t value = pci_get32(dev, PCI_ROM_ADDRESS);
+	uint32_t mask = (uint32_t)~(dev->rom.size - 1);
+
+	if (dev->rom.kind == PCI_BAR_NONE || !(value & PCI_ROM_ADDRESS_ENABLE) ||
+	    !(pci_get16(dev, PCI_COMMAND) & PCI_COMMAND_MEMORY))
+		return 0;
+	return (value & mask) == mask ? 0 : value & mask;
+}
+
+static void move_rom(struct pci_device *dev, uint64_t address)
+{
+	struct error err = ERROR_INIT;
+
+	if (address == dev->rom_mapped)
+		return;
+	if (dev->rom_mapped)
+		dev->attach.unmap_bar(dev->attach.bar_opaque, false, dev->rom_mapped);
+	dev->rom_mapped = 0;
+	if (!address)
+		return;
+	if (dev->attach.map_bar(dev->attach.bar_opaque, false, address, dev->rom.size, dev->rom.ops,
+				dev->rom.opaque, &err) < 0)
+		log_ratelimited(&dev->map_log, LOG_LEVEL_WARNING,
+				"%s: the guest put the ROM where it cannot be: %s", dev->name,
+				error_message(&err));
+	else
+		dev->rom_mapped = address;
+}
+
 void pci_bars_update(struct pci_device *dev)
 {
 	uint64_t wanted[PCI_BAR_COUNT];
@@ -163,6 +210,7 @@ void pci_bars_update(struct pci_device *dev)
 		if (wanted[i] && dev->mapped[i] != wanted[i])
 			map(dev, i, wanted[i]);
 	}
+	move_rom(dev, wanted_rom(dev));
 }
 
 void pci_bars_unmap(struct pci_device *dev)
@@ -171,6 +219,7 @@ void pci_bars_unmap(struct pci_device *dev)
 		if (dev->mapped[i])
 			unmap(dev, i);
 	}
+	move_rom(dev, 0);
 }
 
 uint64_t pci_bar_address(struct pci_device *dev, unsigned int bar)

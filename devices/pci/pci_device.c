@@ -204,7 +204,8 @@ static void write_config(struct pci_device *dev, unsigned int offset, uint32_t v
 	if (command || msix)
 		update_interrupts(dev);
 	pthread_mutex_unlock(&dev->lock);
-	if (command || overlaps(offset, size, PCI_BASE_ADDRESS_0, 4 * PCI_BAR_COUNT))
+	if (command || overlaps(offset, size, PCI_BASE_ADDRESS_0, 4 * PCI_BAR_COUNT) ||
+	    overlaps(offset, size, PCI_ROM_ADDRESS, 4))
 		pci_bars_update(dev);
 	if (command && dev->command_changed)
 		dev->command_changed(dev->opaque, pci_get16(dev, PCI_COMMAND));

@@ -48,6 +48,8 @@ struct pci_device {
 	unsigned int cap_last;		   /* offset of the last capability; 0: none */
 	struct pci_bar bars[PCI_BAR_COUNT];
 	uint64_t mapped[PCI_BAR_COUNT]; /* 0: not mapped */
+	struct pci_bar rom;
+	uint64_t rom_mapped; /* 0: it is not */
 	struct pci_config_hook hook;
 	void (*command_changed)(void *opaque, uint16_t command);
 	void (*config_written)(void *opaque, unsigned int offset, unsigned int size);

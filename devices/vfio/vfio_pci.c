@@ -14,10 +14,12 @@ static void msix_table_written(void *opaque)
 /* PCI configuration space that concerns interrupts is read anew; the rest is in place. */
 static void config_written(void *opaque, unsigned int offset, unsigned int size _unused_)
 {
-	const struct vfio_pci *v = opaque;
+	struct vfio_pci *v = opaque;
 
-	if (offset >= PCI_CAPABILITY_LIST && v->function)
-		vfio_pci_irq_update(opaque);
+	if (offset < PCI_CAPABILITY_LIST || !v->function)
+		return;
+	vfio_pci_power_update(v);
+	vfio_pci_irq_update(v);
 }
 
 static int make_function(struct vfio_pci *v, struct error *err)

@@ -4,6 +4,7 @@
 #include "devices/vfio/vfio_pci_impl.h"
 
 #define MEMORY_BAR_MIN 4096U
+#define ROM_MAX	       (16 * MIB) /* PCI 3.0, 6.2.5.2 */
 
 static uint64_t bar_read(void *opaque, uint64_t offset, unsigned int size)
 {
@@ -20,6 +21,14 @@ static void bar_write(void *opaque, uint64_t offset, uint64_t value, unsigned in
 }
 
 static const struct io_ops bar_io_ops = {.name = "vfio-pci", .read = bar_read, .write = bar_write};
+
+static void rom_write(void *opaque _unused_, uint64_t offset _unused_, uint64_t value _unused_,
+		      unsigned int size _unused_)
+{
+}
+
+static const struct io_ops rom_io_ops = {
+	.name = "vfio-pci-rom", .read = bar_read, .write = rom_write};
 
 static void unmap_windows(struct vfio_pci_bar *bar)
 {
@@ -41,7 +50,8 @@ static void moved(void *opaque, uint64_t base)
 	struct error err = ERROR_INIT;
 
 	unmap_windows(bar);
-	if (base == 0 || !attach->map_memory)
+	/* A device that sleeps has no memory; it comes when it wakes. */
+	if (base == 0 || !attach->map_memory || bar->v->power != VFIO_PCI_D0)
 		return;
 	bar->base = base;
 	for (; bar->mapped < info->window_count; bar->mapped++) {
@@ -58,6 +68,18 @@ static void moved(void *opaque, uint64_t base)
 	}
 }
 
+void vfio_pci_bars_hide(struct vfio_pci *v)
+{
+	for (unsigned int i = 0; i < PCI_BAR_COUNT; i++)
+		unmap_windows(&v->bars[i]);
+}
+
+void vfio_pci_bars_show(struct vfio_pci *v)
+{
+	for (unsigned int i = 0; i < PCI_BAR_COUNT; i++)
+		moved(&v->bars[i], pci_bar_address(v->function, i));
+}
+
 static enum pci_bar_kind kind_of(uint32_t flags)
 {
 	if (flags & PCI_BASE_ADDRESS_SPACE_IO)
@@ -65,6 +87,20 @@ static enum pci_bar_kind kind_of(uint32_t flags)
 	if ((flags & PCI_BASE_ADDRESS_MEM_TYPE_MASK) != PCI_BASE_ADDRESS_MEM_TYPE_64)
 		return PCI_BAR_MEM32;
 	return flags & PCI_BASE_ADDRESS_MEM_PREFETCH ? PCI_BAR_MEM64_PREFETCH : PCI_BAR_MEM64;
+}
+
+/* A ROM that is smaller than a page, or no power of two, has ones behind it. */
+static void rom_params(struct vfio_pci *v, struct pci_params *params)
+{
+	uint64_t bytes = vfio_rom_size(v->device), size = MEMORY_BAR_MIN;
+
+	if (bytes == 0 || bytes > ROM_MAX)
+		return;
+	while (size < bytes)
+		size *= 2;
+	v->rom = (struct vfio_pci_bar){.v = v, .index = VFIO_ROM};
+	params->rom = (struct pci_bar){
+		.kind = PCI_BAR_MEM32, .size = size, .ops = &rom_io_ops, .opaque = &v->rom};
 }
 
 int vfio_pci_bars_params(struct vfio_pci *v, struct pci_params *params, struct error *err)
@@ -91,5 +127,6 @@ int vfio_pci_bars_params(struct vfio_pci *v, struct pci_params *params, struct e
 		bar->opaque = &v->bars[i];
 		bar->moved = moved;
 	}
+	rom_params(v, params);
 	return 0;
 }

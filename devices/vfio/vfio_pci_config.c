@@ -149,15 +149,18 @@ static int add_emulated(struct vfio_pci *v, unsigned int at, uint8_t id, const u
 	return r < 0 ? r : 0;
 }
 
-/* PCI Power Management 1.2, 3.2: no PME, and D3hot keeps its state, because it is never entered. */
+/* PCI Power Management 1.2, 3.2: no PME. The host's kernel keeps configuration space through D3hot.
+ */
 static int add_pm(struct vfio_pci *v, unsigned int at, struct error *err)
 {
 	uint8_t body[PCI_PM_SIZEOF - PCI_CAP_FLAGS] = {0}, mask[sizeof(body)] = {0};
 	uint16_t pmc = (uint16_t)device_read(v, at + PCI_PM_PMC, 2);
 
+	v->pm_cap = at;
 	pmc &= PCI_PM_CAP_VER_MASK | PCI_PM_CAP_D1 | PCI_PM_CAP_D2;
 	le_put16(body, PCI_PM_PMC - PCI_CAP_FLAGS, pmc);
-	le_put16(body, PCI_PM_CTRL - PCI_CAP_FLAGS, PCI_PM_CTRL_NO_SOFT_RESET);
+	le_put16(body, PCI_PM_CTRL - PCI_CAP_FLAGS,
+		 (uint16_t)device_read(v, at + PCI_PM_CTRL, 2) & PCI_PM_CTRL_NO_SOFT_RESET);
 	le_put16(mask, PCI_PM_CTRL - PCI_CAP_FLAGS, PCI_PM_CTRL_STATE_MASK);
 	return add_emulated(v, at, PCI_CAP_ID_PM, body, sizeof(body), mask, err);
 }

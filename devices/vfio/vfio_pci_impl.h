@@ -40,6 +40,7 @@ struct vfio_pci {
 	void (*event)(void *opaque, enum vfio_pci_event event);
 	void *opaque;
 	struct vfio_pci_bar bars[PCI_BAR_COUNT];
+	struct vfio_pci_bar rom;
 	bool kept;	      /* it came back from an update */
 	bool migrates;	      /* a freeze stops it, and its state has the device's own */
 	size_t migration_max; /* bytes of that */
@@ -49,7 +50,8 @@ struct vfio_pci {
 	bool express; /* a PCI Express device */
 	/* Above those: what a guest reads, or that it is the device's own. */
 	uint32_t extended[(PCI_CONFIG_SIZE - CONFIG_BYTES) / 4];
-	unsigned int msi_cap, msix_cap; /* offsets; 0: none */
+	unsigned int msi_cap, msix_cap, pm_cap; /* offsets; 0: none */
+	unsigned int power; /* state that the device is in; under the configuration mutex */
 	unsigned int msix_vectors;
 
 	pthread_mutex_t irq_lock; /* all below */
@@ -81,6 +83,18 @@ void vfio_pci_extended_write(struct vfio_pci *v, unsigned int offset, uint32_t v
 
 /* vfio_pci_bars.c. Kinds and sizes; windows are mapped into this process. */
 int vfio_pci_bars_params(struct vfio_pci *v, struct pci_params *params, struct error *err);
+
+/* Its memory out of the guest, and in again where the BARs are. Configuration mutex held, or no
+ * vCPU runs. */
+void vfio_pci_bars_hide(struct vfio_pci *v);
+void vfio_pci_bars_show(struct vfio_pci *v);
+
+/* vfio_pci_power.c. Under the same rule. */
+#define VFIO_PCI_D0 0U
+/* The guest may have written the power state. */
+void vfio_pci_power_update(struct vfio_pci *v);
+/* D0, whatever the guest says. */
+void vfio_pci_power_wake(struct vfio_pci *v);
 
 /* vfio_pci_irq.c */
 int vfio_pci_irq_init(struct vfio_pci *v, struct loop *loop, struct error *err);

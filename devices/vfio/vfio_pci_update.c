@@ -32,6 +32,8 @@ int vfio_pci_freeze(struct vfio_pci *v, struct error *err)
 
 	if (v->frozen)
 		return 0;
+	/* A kernel hands over what is awake; the guest finds it as it left it. */
+	vfio_pci_power_wake(v);
 	if (v->migrates) {
 		r = vfio_migration_stop(v->device, err);
 		if (r < 0)
@@ -49,6 +51,7 @@ void vfio_pci_thaw(struct vfio_pci *v)
 	if (!v->frozen)
 		return;
 	vfio_pci_command_changed(v, (uint16_t)pci_config_peek(v->function, PCI_COMMAND, 2));
+	vfio_pci_power_update(v);
 	r = vfio_pci_irq_thaw(v, &err);
 	if (r == 0 && v->migrates)
 		r = vfio_migration_run(v->device, &err);

@@ -4,76 +4,11 @@
  * is left at work, without interrupts, and comes back by its descriptor with what the guest sees of
  * it. That a real one goes on is for a scenario to show.
  */
-#include "devices/vfio/vfio_pci.h"
+#include "tests/unit/vfio_pci_test.h"
 
-#include <linux/vfio.h>
-#include <sys/eventfd.h>
-
-#include "iommu/vfio.h"
-#include "tests/unit/fake_vfio.h"
-#include "tests/unit/pci_test.h"
 #include "tests/unit/state_copy.h"
 
-#define SPEC_MSI_ENABLE 0x0001
-#define SPEC_LAPIC	0xfee00000U
-#define BAR0		0xc0000000U
-#define MSI		0x40U
-#define DATA		0x4041U
-
-static struct fake_machine machine;
-static struct loop *loop;
-static struct iommufd *io;
-static struct vfio_pci *v;
-static struct pci_device *pci;
-
-static int setup(void **state _unused_)
-{
-	fake_vfio_begin();
-	fake_machine_init(&machine);
-	fake_machine_offer_fds(&machine);
-	assert_int_equal(loop_new(&loop, NULL), 0);
-	assert_int_equal(iommufd_open("/dev/null", &io, NULL), 0);
-	return 0;
-}
-
-static int teardown(void **state _unused_)
-{
-	vfio_pci_free(v);
-	v = NULL;
-	fake_machine_check_empty(&machine);
-	iommufd_free(io);
-	loop_free(loop);
-	fake_vfio_end();
-	return 0;
-}
-
-static void open_waiting(int kept_fd, bool waits)
-{
-	static const struct vfio_pci_config config = {
-		.host = FAKE_VFIO_ADDRESS, .fd = FD_NONE, .id = "nic0"};
-	const struct vfio_pci_params params = {.config = &config,
-					       .kept_fd = kept_fd,
-					       .waits = waits,
-					       .root = fake_vfio.root,
-					       .io = io,
-					       .loop = loop,
-					       .attach = &machine.attach};
-	struct error err = ERROR_INIT;
-
-	if (vfio_pci_new(&params, &v, &err) < 0)
-		fail_msg("%s", error_message(&err));
-	pci = vfio_pci_function(v);
-}
-
-static void open_device(int kept_fd)
-{
-	open_waiting(kept_fd, kept_fd >= 0);
-}
-
-static void put(unsigned int offset, uint32_t value, unsigned int size)
-{
-	pci_config_write(pci, offset, value, size);
-}
+#define DATA 0x4041U
 
 /* As a driver does it: BAR, bus mastering, one message. */
 static void guest_works(void)
@@ -105,7 +40,7 @@ static void test_freeze_and_thaw(void **state _unused_)
 {
 	unsigned int before;
 
-	open_device(FD_NONE);
+	open_device();
 	guest_works();
 	assert_true(has_interrupts());
 	before = fired();
@@ -125,11 +60,26 @@ static void test_freeze_and_thaw(void **state _unused_)
 	assert_int_equal(fired(), before + 1);
 }
 
+/* A kernel hands over only what is awake (D0); the guest finds it asleep again. */
+static void test_freeze_asleep(void **state _unused_)
+{
+	fake_vfio_config_put(MSI + 1, 0x60, 1);
+	fake_vfio_config_put(0x60, 0x00030001, 4);
+	open_device();
+	put(0x64, 3, 2);
+	assert_int_equal(fake_vfio_config_get(0x64, 2), 3);
+	vfio_pci_freeze(v, NULL);
+	assert_int_equal(fake_vfio_config_get(0x64, 2), 0);
+	assert_int_equal(pci_config_read(pci, 0x64, 2), 3);
+	vfio_pci_thaw(v);
+	assert_int_equal(fake_vfio_config_get(0x64, 2), 3);
+}
+
 static void test_thaw_intx(void **state _unused_)
 {
 	eventfd_t count = 0;
 
-	open_device(FD_NONE);
+	open_device();
 	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
 	assert_true(machine.intx_trigger < 0);
 	vfio_pci_thaw(v);
@@ -142,7 +92,7 @@ static void test_thaw_intx(void **state _unused_)
 static void test_kept_is_left_alone(void **state _unused_)
 {
 	fake_vfio.can_reset = true;
-	open_device(FD_NONE);
+	open_device();
 	guest_works();
 	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
 	vfio_pci_keep(v, true);
@@ -156,7 +106,7 @@ static void test_kept_is_left_alone(void **state _unused_)
 static void test_no_longer_kept(void **state _unused_)
 {
 	fake_vfio.can_reset = true;
-	open_device(FD_NONE);
+	open_device();
 	vfio_pci_keep(v, true);
 	vfio_pci_keep(v, false);
 	vfio_pci_free(v);
@@ -170,7 +120,7 @@ static struct saved hand_over(void)
 {
 	struct saved s;
 
-	open_device(FD_NONE);
+	open_device();
 	guest_works();
 	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
 	s = device_save(&vfio_pci_state_ops, v);
@@ -186,7 +136,7 @@ static void test_comes_back(void **state _unused_)
 	struct saved s = hand_over();
 
 	fake_vfio.can_reset = true;
-	open_device(fake_vfio.fd);
+	open_with(fake_vfio.fd, true);
 	assert_string_equal(vfio_pci_name(v), FAKE_VFIO_ADDRESS);
 	/* Still at work, and not heard until all is in place. */
 	assert_true(fake_vfio_config_get(SPEC_COMMAND, 2) & SPEC_CMD_MASTER);
@@ -210,7 +160,7 @@ static void test_comes_back_bound(void **state _unused_)
 {
 	fake_vfio.fails.request = VFIO_DEVICE_BIND_IOMMUFD;
 	fake_vfio.fails.code = EINVAL;
-	open_device(fake_vfio.fd);
+	open_with(fake_vfio.fd, true);
 	assert_true(fake_vfio.attached);
 	/* A try that fails leaves it as it was found. */
 	vfio_pci_free(v);
@@ -234,16 +184,16 @@ static void test_refused_states(void **state _unused_)
 
 	other = saved_with(&vfio_pci_state_ops, &s, "host", "0000:66:00.0", 13);
 	/* One that was opened anew cannot be the one that the guest had. */
-	open_device(FD_NONE);
+	open_device();
 	assert_state_refused(&s, -EINVAL, "did not come back");
 	vfio_pci_free(v);
-	open_device(fake_vfio.fd);
+	open_with(fake_vfio.fd, true);
 	assert_state_refused(&other, -EINVAL, "the guest has 0000:66:00.0");
 	saved_free(&other);
 	vfio_pci_free(v);
 	/* Another model under the same address. */
 	fake_vfio_config_put(0x00, 0x10d38086, 4);
-	open_device(fake_vfio.fd);
+	open_with(fake_vfio.fd, true);
 	assert_state_refused(&s, -EINVAL, "another device");
 	saved_free(&s);
 }
@@ -270,7 +220,7 @@ static struct saved migrate_away(void)
 	struct saved s;
 
 	offer_migration();
-	open_device(FD_NONE);
+	open_device();
 	assert_true(vfio_pci_migrates(v));
 	guest_works();
 	vfio_pci_set_migrates(v, true);
@@ -290,7 +240,7 @@ static void test_migrates(void **state _unused_)
 	struct saved s = migrate_away();
 
 	offer_migration();
-	open_waiting(FD_NONE, true);
+	open_with(FD_NONE, true);
 	assert_false(has_interrupts());
 	assert_int_equal(device_load(&vfio_pci_state_ops, v, &s, STATE_CHECK, &err), 0);
 	assert_string_equal(fake_vfio.migration.states, "");
@@ -308,7 +258,7 @@ static void test_migrates(void **state _unused_)
 static void test_migration_given_up(void **state _unused_)
 {
 	offer_migration();
-	open_device(FD_NONE);
+	open_device();
 	guest_works();
 	vfio_pci_set_migrates(v, true);
 	assert_int_equal(vfio_pci_freeze(v, NULL), 0);
@@ -338,7 +288,7 @@ static void test_migration_fails(void **state _unused_)
 	struct error err = ERROR_INIT;
 
 	offer_migration();
-	open_device(FD_NONE);
+	open_device();
 	vfio_pci_set_migrates(v, true);
 	fake_vfio.migration.refuses = SPEC_STOP - '0';
 	assert_int_equal(vfio_pci_freeze(v, &err), -EINVAL);
@@ -358,11 +308,11 @@ static void test_migration_refused(void **state _unused_)
 	struct saved s = migrate_away();
 
 	/* A kernel without that driver. */
-	open_waiting(FD_NONE, true);
+	open_with(FD_NONE, true);
 	assert_state_refused(&s, -EINVAL, "does not take a device's state");
 	vfio_pci_free(v);
 	offer_migration();
-	open_waiting(FD_NONE, true);
+	open_with(FD_NONE, true);
 	fake_vfio.migration.refuses = SPEC_RESUMING - '0';
 	assert_int_equal(device_load(&vfio_pci_state_ops, v, &s, STATE_APPLY, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "RESUMING"));
@@ -378,7 +328,7 @@ static void test_counters(void **state _unused_)
 	struct vfio_pci_counters c;
 
 	fake_vfio.tracks_dirty = fake_vfio.can_reset = true;
-	open_device(FD_NONE);
+	open_device();
 	vfio_pci_get_counters(v, &c);
 	assert_string_equal(c.interrupts, "intx");
 	assert_true(c.tracks_dirty && c.can_reset && !c.migrates);
@@ -403,12 +353,13 @@ static void test_counters(void **state _unused_)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown_kept)
 	const struct CMUnitTest tests[] = {
-		T(test_freeze_and_thaw), T(test_thaw_intx),	    T(test_kept_is_left_alone),
-		T(test_no_longer_kept),	 T(test_comes_back),	    T(test_comes_back_bound),
-		T(test_refused_states),	 T(test_migrates),	    T(test_migration_given_up),
-		T(test_migration_fails), T(test_migration_refused), T(test_counters),
+		T(test_freeze_and_thaw),    T(test_freeze_asleep),   T(test_thaw_intx),
+		T(test_kept_is_left_alone), T(test_no_longer_kept),  T(test_comes_back),
+		T(test_comes_back_bound),   T(test_refused_states),  T(test_migrates),
+		T(test_migration_given_up), T(test_migration_fails), T(test_migration_refused),
+		T(test_counters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
