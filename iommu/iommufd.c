@@ -143,6 +143,13 @@ static int map_file(struct iommufd *io, const struct iommufd_memory *m, uint64_t
 	return call(io, IOMMU_IOAS_MAP_FILE, &map);
 }
 
+int iommufd_map_device(struct iommufd *io, int fd, uint64_t length, uint64_t iova)
+{
+	const struct iommufd_memory memory = {.fd = fd, .length = length};
+
+	return map_file(io, &memory, iova);
+}
+
 static int map_address(struct iommufd *io, const struct iommufd_memory *m, uint64_t iova)
 {
 	struct iommu_ioas_map map = {

@@ -50,7 +50,12 @@ struct iommufd_memory {
  */
 int iommufd_map(struct iommufd *io, const struct iommufd_memory *memory, uint64_t iova,
 		bool *ret_by_file, struct error *err);
-/* Exactly what was mapped. */
+/*
+ * Memory of another device (a dma-buf) instead, for DMA from one device to the other. Any thread.
+ * The errno of the kernel: -EOPNOTSUPP, -EINVAL, ... where it cannot.
+ */
+int iommufd_map_device(struct iommufd *io, int fd, uint64_t length, uint64_t iova);
+/* Exactly what was mapped. Any thread. */
 int iommufd_unmap(struct iommufd *io, uint64_t iova, uint64_t length, struct error *err);
 
 /*

@@ -95,6 +95,11 @@ int vfio_migration_load(const struct vfio_device *dev, const void *data, size_t 
 
 /* bar: 0 to 5. Borrowed. Windows are mapped by vfio_map_bars(). */
 const struct vfio_bar *vfio_device_bar(const struct vfio_device *dev, unsigned int bar);
+/* A dma-buf of a window, for iommufd_map_device(); owned by the caller. -ENOTTY: this kernel gives
+ * out none. Any thread. */
+int vfio_window_dmabuf(const struct vfio_device *dev, unsigned int bar,
+		       const struct vfio_window *window);
+
 /* The expansion ROM, bytes; 0: there is none. vfio_read() of VFIO_ROM reads it. */
 #define VFIO_ROM 6U
 uint64_t vfio_rom_size(const struct vfio_device *dev);

@@ -2,7 +2,9 @@
 /* BARs and configuration space: by calls, and as memory where the device allows it. */
 #include <assert.h>
 #include <endian.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "base/util.h"
@@ -153,6 +155,31 @@ void vfio_regions_unmap(struct vfio_device *dev)
 		}
 		dev->bars[b].window_count = 0;
 	}
+}
+
+int vfio_window_dmabuf(const struct vfio_device *dev, unsigned int bar,
+		       const struct vfio_window *window)
+{
+	size_t size = sizeof(struct vfio_device_feature) +
+		      sizeof(struct vfio_device_feature_dma_buf) +
+		      sizeof(struct vfio_region_dma_range);
+	_cleanup_free_ struct vfio_device_feature *feature = calloc(1, size);
+	struct vfio_device_feature_dma_buf *ask;
+	int fd;
+
+	if (!feature)
+		return -ENOMEM;
+	ask = (void *)feature->data;
+	feature->argsz = (uint32_t)size;
+	feature->flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF;
+	ask->region_index = bar;
+	ask->open_flags = O_RDWR | O_CLOEXEC;
+	ask->nr_ranges = 1;
+	ask->dma_ranges[0].offset = window->offset;
+	ask->dma_ranges[0].length = window->size;
+	/* The answer is a descriptor, and vfio_call() gives 0 for it. */
+	fd = ioctl(dev->fd, VFIO_DEVICE_FEATURE, feature);
+	return fd < 0 ? -errno : fd;
 }
 
 uint64_t vfio_rom_size(const struct vfio_device *dev)

@@ -53,6 +53,7 @@ int vfio_pci_new(const struct vfio_pci_params *params, struct vfio_pci **ret, st
 	v->attach = *params->attach;
 	v->event = params->event;
 	v->opaque = params->opaque;
+	v->io = params->shares ? params->io : NULL;
 	v->kept = kept;
 	v->frozen = kept || params->waits;
 	v->intx_trigger = v->intx_resample = FD_NONE;

@@ -46,6 +46,8 @@ struct vfio_pci_params {
 	int kept_fd;
 	/* Its state will be loaded: until then it has no interrupts. So if it came back. */
 	bool waits;
+	/* Other devices of the VM may reach its memory by DMA, as far as the kernel can. */
+	bool shares;
 };
 
 /* -ENODEV, -EBUSY, -EPERM, ...: the message says what the operator can do. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* BARs: registers by calls of vfio, and the pieces that can be mapped as memory of the guest. */
+#include <string.h>
+
 #include "base/util.h"
 #include "devices/vfio/vfio_pci_impl.h"
 
@@ -30,15 +32,54 @@ static void rom_write(void *opaque _unused_, uint64_t offset _unused_, uint64_t 
 static const struct io_ops rom_io_ops = {
 	.name = "vfio-pci-rom", .read = bar_read, .write = rom_write};
 
+static bool is_sharing(const struct vfio_pci *v)
+{
+	uint32_t shared = 0;
+
+	for (unsigned int i = 0; i < PCI_BAR_COUNT; i++)
+		shared |= v->bars[i].shared;
+	return shared;
+}
+
 static void unmap_windows(struct vfio_pci_bar *bar)
 {
 	const struct vfio_bar *info = vfio_device_bar(bar->v->device, bar->index);
 	const struct pci_attach *attach = &bar->v->attach;
 
-	while (bar->mapped > 0)
-		attach->unmap_memory(attach->bar_opaque,
-				     bar->base + info->windows[--bar->mapped].offset);
+	while (bar->mapped > 0) {
+		const struct vfio_window *w = &info->windows[--bar->mapped];
+
+		if (bar->shared & 1U << bar->mapped)
+			iommufd_unmap(bar->v->io, bar->base + w->offset, w->size, NULL);
+		attach->unmap_memory(attach->bar_opaque, bar->base + w->offset);
+	}
 	bar->base = 0;
+	bar->shared = 0;
+}
+
+/* At the guest's address, so that a driver can tell one device where the other one is. */
+static void share_window(struct vfio_pci_bar *bar, unsigned int i)
+{
+	const struct vfio_window *w = &vfio_device_bar(bar->v->device, bar->index)->windows[i];
+	int fd, r;
+
+	if (!bar->v->io)
+		return;
+	fd = vfio_window_dmabuf(bar->v->device, bar->index, w);
+	r = fd < 0 ? fd : iommufd_map_device(bar->v->io, fd, w->size, bar->base + w->offset);
+	if (fd >= 0)
+		close(fd);
+	/* Mapped already: in an address space that a process before this one has left. */
+	if (r == 0 || r == -EEXIST) {
+		bar->shared |= 1U << i;
+		return;
+	}
+	log_info("%s: other devices of this VM cannot reach its memory by DMA: %s (a kernel with "
+		 "CONFIG_VFIO_PCI_DMABUF may)",
+		 bar->v->name, strerror(-r));
+	/* Told once. What is shared of other BARs is taken back with them. */
+	if (!is_sharing(bar->v))
+		bar->v->io = NULL;
 }
 
 /* What cannot be mapped is reached by the registers, which are slower and as good. */
@@ -58,8 +99,10 @@ static void moved(void *opaque, uint64_t base)
 		const struct vfio_window *w = &info->windows[bar->mapped];
 
 		if (attach->map_memory(attach->bar_opaque, base + w->offset, w->size, w->address,
-				       &err) == 0)
+				       &err) == 0) {
+			share_window(bar, bar->mapped);
 			continue;
+		}
 		log_ratelimited(&bar->v->log, LOG_LEVEL_WARNING,
 				"%s: BAR %u is not mapped into the guest, each access to it is an "
 				"exit: %s",

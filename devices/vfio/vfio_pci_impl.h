@@ -19,6 +19,7 @@ struct vfio_pci_bar {
 	unsigned int index;
 	uint64_t base;	     /* where its memory is mapped; 0: nowhere */
 	unsigned int mapped; /* windows that are */
+	uint32_t shared;     /* of these: a bit for each that is mapped for DMA, too */
 };
 
 /* How the device interrupts now. */
@@ -41,6 +42,7 @@ struct vfio_pci {
 	void *opaque;
 	struct vfio_pci_bar bars[PCI_BAR_COUNT];
 	struct vfio_pci_bar rom;
+	struct iommufd *io;   /* borrowed; NULL: its memory is not shared, or cannot be */
 	bool kept;	      /* it came back from an update */
 	bool migrates;	      /* a freeze stops it, and its state has the device's own */
 	size_t migration_max; /* bytes of that */

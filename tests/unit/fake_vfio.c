@@ -288,6 +288,11 @@ static int feature(struct vfio_device_feature *f)
 		((struct vfio_device_feature_mig_data_size *)data)->stop_copy_length =
 			fake_vfio.migration.said;
 		return 0;
+	case VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF:
+		if (!fake_vfio.gives_dmabufs)
+			return -ENOTTY;
+		fake_vfio.dmabufs++;
+		return fcntl(fake_vfio.fd, F_DUPFD_CLOEXEC, 3);
 	case VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
 		return set_migration(data);
 	default:

@@ -52,6 +52,8 @@ struct fake_vfio {
 		int fd;		      /* of the transfer under way; owned */
 	} migration;
 	bool tracks_dirty;
+	bool gives_dmabufs;
+	unsigned int dmabufs; /* given out */
 	/* What happened. */
 	unsigned int maps_by_file, maps_by_address, unmaps, resets;
 	uint64_t last_iova, last_length;

@@ -51,6 +51,40 @@ static void test_bars(void **state _unused_)
 	assert_int_equal(machine.memory_count, 0);
 }
 
+/* Another device's driver tells it where this one's memory is: at the guest's address. */
+static void test_shared_memory(void **state _unused_)
+{
+	fake_vfio.gives_dmabufs = true;
+	open_device();
+	put(SPEC_BAR0, BAR0, 4);
+	put(SPEC_COMMAND, SPEC_CMD_MEMORY, 2);
+	assert_int_equal(fake_vfio.dmabufs, 1);
+	assert_int_equal(fake_vfio.maps_by_file, 1);
+	assert_int_equal(fake_vfio.last_iova, BAR0);
+	assert_int_equal(fake_vfio.last_length, 0x100000);
+	put(SPEC_BAR0, BAR0 + 0x1000000, 4);
+	assert_int_equal(fake_vfio.unmaps, 1);
+	assert_int_equal(fake_vfio.last_iova, BAR0 + 0x1000000);
+	put(SPEC_COMMAND, 0, 2);
+	assert_int_equal(fake_vfio.unmaps, 2);
+}
+
+/* A kernel that cannot is asked once, and the guest has the memory all the same. */
+static void test_memory_that_cannot_be_shared(void **state _unused_)
+{
+	open_device();
+	put(SPEC_BAR0, BAR0, 4);
+	put(SPEC_COMMAND, SPEC_CMD_MEMORY, 2);
+	assert_int_equal(machine.memory_count, 1);
+	assert_int_equal(fake_vfio.maps_by_file, 0);
+	fake_vfio.gives_dmabufs = true;
+	put(SPEC_BAR0, BAR0 + 0x1000000, 4);
+	assert_int_equal(fake_vfio.dmabufs, 0);
+	assert_int_equal(machine.memory_count, 1);
+	put(SPEC_COMMAND, 0, 2);
+	assert_int_equal(fake_vfio.unmaps, 0);
+}
+
 static void test_no_slot(void **state _unused_)
 {
 	machine.refuse_memory = true;
@@ -265,6 +299,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_bars),
+		T(test_shared_memory),
+		T(test_memory_that_cannot_be_shared),
 		T(test_no_slot),
 		T(test_strange_bar),
 		T(test_intx),

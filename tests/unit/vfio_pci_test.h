@@ -70,6 +70,7 @@ static inline int try_open_with(int kept_fd, bool waits, struct error *err)
 	const struct vfio_pci_params params = {.config = &config,
 					       .kept_fd = kept_fd,
 					       .waits = waits,
+					       .shares = true,
 					       .root = fake_vfio.root,
 					       .io = io,
 					       .loop = loop,

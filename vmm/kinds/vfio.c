@@ -87,6 +87,16 @@ static void free_device(void *dev)
 	free(d);
 }
 
+/* What is handed over can have guest RAM mapped, and nothing else. */
+static bool shares(const struct vm_config *config)
+{
+	for (unsigned int i = 0; i < config->device_count; i++) {
+		if (config->devices[i].policy == VFIO_PCI_PRESERVE)
+			return false;
+	}
+	return true;
+}
+
 static int open_device(struct passed *d, const struct vfio_pci_config *config,
 		       const struct pci_attach *attach, struct error *err)
 {
@@ -96,6 +106,7 @@ static int open_device(struct passed *d, const struct vfio_pci_config *config,
 					 .attach = attach,
 					 .event = on_event,
 					 .opaque = d,
+					 .shares = shares(d->params->config),
 					 .waits = d->params->kept != NULL,
 					 .kept_fd =
 						 kept_devices_find(d->params->kept, config->slot)};
