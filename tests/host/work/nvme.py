@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """fio on the file system of /dev/nvme0n1: "write" writes files in random order, past the page cache, and verifies them; "verify"
-reads what an earlier "write" has left and verifies it."""
+reads what an earlier "write" has left and verifies it; "rounds" writes and verifies again and again until it is killed, and tells with
+a line "round=N passed=N" how far it is."""
 
 import ctypes
 import os
@@ -20,13 +21,29 @@ def call(name, *arguments):
         raise SystemExit(f"{name}: {os.strerror(ctypes.get_errno())}")
 
 
+def fio(*more):
+    done = subprocess.run([*WORDS.split(), *more], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    return f"fio: {done.stderr.strip().splitlines()[:1]}" if done.returncode != 0 else None
+
+
+def rounds():
+    passed = 0
+    while True:
+        print(f"round={passed + 1} passed={passed}", flush=True)
+        wrong = fio(f"--randseed={passed + 1}")
+        if wrong:
+            raise SystemExit(wrong)
+        passed += 1
+
+
 def main():
     call("mount", b"/dev/nvme0n1", b"/srv", b"ext4", 0, None)
-    only = ["--verify_only"] if sys.argv[1] == "verify" else []
-    done = subprocess.run([*WORDS.split(), *only], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    if sys.argv[1] == "rounds":
+        rounds()
+    wrong = fio(*(["--verify_only"] if sys.argv[1] == "verify" else []))
     call("umount", b"/srv")
-    if done.returncode != 0:
-        raise SystemExit(f"fio: {done.stderr.strip().splitlines()[:1]}")
+    if wrong:
+        raise SystemExit(wrong)
     with open("/sys/class/nvme/nvme0/serial", encoding="ascii") as file:
         serial = file.read().strip()
     with open("/proc/interrupts", encoding="ascii") as file:

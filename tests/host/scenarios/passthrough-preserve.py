@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two devices of the host stay with their guest while the host's kernel is replaced: fio goes on, on the NVMe; nothing is unplugged or reset."""
+
+import json
+
+from lib import api, disks, passed, root, updates
+from lib.guest import Guest
+
+NVME = "0000:00:06.0"
+EDU = "0000:00:08.0"
+
+SCENARIO = {
+    "memory": 2560,
+    "iommu": True,
+    "deadline": 700,
+    "boot": False,
+    "disks": {"root": {"root": True}},
+    "cmdline": f"liveupdate_devices=on holdfast.bind={NVME} holdfast.bind={EDU}",
+    "initrd": [api.CURL],
+}
+
+
+def run(host):
+    image = disks.make(host, "real", {"size": 64, "ext4": True})
+    host.needs["qemu"] = [
+        *("-drive", f"file={image},if=none,id=real,format=raw"),
+        *("-device", "nvme,drive=real,serial=real-one,addr=06.0,romfile="),
+        *("-device", "edu,addr=08.0,dma_mask=0xffffffffff"),
+    ]
+    host.measure(f"boot of host kernel {host.old}", host.boot())
+    for address in (NVME, EDU):
+        shown = passed.bound(host, address)
+        host.check(
+            all(policy["possible"] for policy in shown["policies"]),
+            f"luoctl device list: {address} can have policy preserve on this kernel",
+            json.dumps(shown["policies"]),
+        )
+    updates.start_luod(host)
+    devices = f"--device {NVME},id=fast,policy=preserve {EDU},id=edu,policy=preserve"
+    guest = Guest(
+        host,
+        "keeps",
+        memory="384M",
+        fill="32M",
+        hf="hf.root=/dev/vda hf.spin=0",
+        options=f"--agent {updates.AGENT} --api-socket /run/keeps.api --disk path=/dev/vda,id=root {devices}",
+        files=[root.FOLDER / "nvme.py"],
+    ).start()
+    host.wait(lambda: guest.ask("run test -b /dev/nvme0n1", "ran")["status"] == 0, 60, "the guest has /dev/nvme0n1", every=1)
+    uses_edu(host, guest, "at first")
+    given_up(host, guest)
+    work = root.Work(host, guest, "exec /work/nvme.py rounds")
+    goes_on(host, work, "before the update")
+    resets = count_resets(host)
+    before = work.progress()
+    for when in ("the first update", "the second update"):
+        updates.update(host, [guest], host.new, when)
+        stayed(host, guest, when)
+        host.check(work.progress()["running"] == 1, f"{when}: fio is in its file system on the NVMe all the time", "fio has ended")
+        goes_on(host, work, when)
+        uses_edu(host, guest, when)
+    host.check(count_resets(host) == resets, "no device was reset meanwhile", "the console of the host tells of resets")
+    after = work.progress()
+    host.prove(f"fio was in round {before['round']} before the updates, and has verified {after['passed']} after them")
+    guest.check_alive("at the end")
+    guest.check_sound("at the end")
+
+
+def given_up(host, guest):
+    """Prepared, and taken back: the devices go on."""
+    host.sh(f"{updates.command(host, host.new)} --dry-run", timeout=180)
+    uses_edu(host, guest, "after an update that was only prepared")
+
+
+def count_resets(host):
+    return host.log_path("console.log").read_text(errors="replace").count(": resetting")
+
+
+def goes_on(host, work, when):
+    begin = work.progress()["passed"]
+    said = work.wait(lambda said: said.get("passed", 0) >= begin + 2, 180, f"{when}: two more rounds of fio have passed")
+    host.prove(f"{when}: fio has verified {said['passed']} rounds of 8 MiB")
+
+
+def stayed(host, guest, when):
+    away = [device for device in passed.ask(host, guest, "vm.info")["config"]["device"] if device.get("away")]
+    unplugged = [line.text for line in guest.read().all("edu") if line["present"] != "yes"]
+    host.check(not away and not unplugged, f"{when}: the guest has had its devices all the time", f"{away}; {unplugged}")
+
+
+def uses_edu(host, guest, when):
+    said = guest.ask("edu")
+    host.check(
+        said["present"] == "yes" and said["live"] == said["factorial"] == said["dma"] == said["msi"] == "ok",
+        f"{when}: the guest works with its edu device: registers, DMA, interrupts",
+        said.text,
+    )
