@@ -9,6 +9,7 @@
 #include "luo/preflight/preflight.h"
 
 #define CLASS_BRIDGE 0x06U
+#define CMDLINE_MAX  65536
 
 /* PCI Code and ID Assignment Specification, 1: base classes. */
 static const char *const kinds[] = {
@@ -20,6 +21,13 @@ static const char *const kinds[] = {
 	[0x0f] = "satellite",	 [0x10] = "encryption",	   [0x11] = "signal processing",
 	[0x12] = "accelerator",
 };
+
+static bool is_switched_on(const char *root)
+{
+	_cleanup_free_ char *cmdline = sysfs_load(root, "/proc/cmdline", CMDLINE_MAX, NULL);
+
+	return cmdline && strstr(cmdline, HANDLERS_SWITCH);
+}
 
 void hostdev_kernel_read(const char *root, struct hostdev_kernel *ret)
 {
@@ -37,6 +45,8 @@ void hostdev_kernel_read(const char *root, struct hostdev_kernel *ret)
 	preflight_running(p);
 	ret->handlers = kernel_handler_version(&p->running, "vfio-pci-v") != 0 &&
 			kernel_handler_version(&p->running, "iommufd-v") != 0;
+	ret->off = ret->handlers && kernel_handler_version(&p->running, HANDLERS_WITH_SWITCH) &&
+		   !is_switched_on(root);
 	free(p);
 }
 
@@ -186,6 +196,10 @@ static bool can_preserve(const char *root, const char *address, const struct hos
 	else if (!kernel->handlers)
 		error_set(why, -EOPNOTSUPP,
 			  "this kernel has no live update handlers for vfio-pci and iommufd");
+	else if (kernel->off)
+		error_set(why, -EOPNOTSUPP,
+			  "this kernel's live update handlers for devices are off: it "
+			  "takes " HANDLERS_SWITCH " on its command line");
 	else
 		return true;
 	return false;

@@ -18,6 +18,7 @@
 struct hostdev_kernel {
 	bool iommufd;  /* /dev/iommu is there */
 	bool handlers; /* live update handlers for vfio-pci and iommufd files */
+	bool off;      /* they are there, and its command line has not switched them on */
 };
 
 /* root: "" or a folder that stands for "/". Reads the kernel's own memory, if it may. */

@@ -55,7 +55,7 @@ int kernel_read_file(const char *path, size_t max, uint8_t **ret, size_t *ret_si
  * docs/abi.md says what that means for preflight.
  */
 static const char *const handler_prefixes[] = {"memfd-v", "vfio-pci-v", "iommufd-v",
-					       "iommu-liveupdate-v"};
+					       "iommu-liveupdate-v", HANDLERS_WITH_SWITCH};
 
 static bool is_name_byte(uint8_t c)
 {

@@ -13,6 +13,10 @@
 #include "base/error.h"
 
 #define KERNEL_HANDLERS_MAX 16U
+/* An FLB of the handlers in iommu/kernel, which are off unless the command line has
+ * HANDLERS_SWITCH. Those of others have no such name. */
+#define HANDLERS_WITH_SWITCH "holdfast-iommu-v"
+#define HANDLERS_SWITCH	     "liveupdate_devices=on"
 
 /* A compatible string with its number cut off: "memfd-v" and 2. */
 struct kernel_abi {

@@ -292,10 +292,14 @@ static void test_no_policy(void **state _unused_)
 static void test_no_preserve(void **state _unused_)
 {
 	static const struct hostdev_kernel released = {.iommufd = true};
+	static const struct hostdev_kernel off = {.iommufd = true, .handlers = true, .off = true};
 	json_t *doc = hostdev_describe(root, NVME, &released);
 
 	assert_policy(doc, 0, NULL);
 	assert_policy(doc, 2, "no live update handlers");
+	json_decref(doc);
+	doc = hostdev_describe(root, NVME, &off);
+	assert_policy(doc, 2, "liveupdate_devices=on");
 	json_decref(doc);
 	link_to(DEVICES NVME "/physfn", "../0000:65:10.0");
 	doc = hostdev_describe(root, NVME, &good);
