@@ -19,7 +19,7 @@
 #define TOKEN_VM_STATE	   UINT64_C(0x0000) /* the state memfd */
 #define TOKEN_RAM_FIRST	   UINT64_C(0x0100) /* RAM regions in order of guest address */
 #define TOKEN_RAM_LAST	   UINT64_C(0x01ff)
-#define TOKEN_IOMMUFD	   UINT64_C(0x0200) /* the VM's iommufd; up to 0x02ff reserved */
+#define TOKEN_IOMMUFD	   UINT64_C(0x0200) /* the one that kernels keep; next, the other devices' */
 #define TOKEN_IOMMUFD_LAST UINT64_C(0x02ff)
 #define TOKEN_VFIO_FIRST   UINT64_C(0x0300) /* vfio cdevs by the slot of the guest */
 #define TOKEN_VFIO_LAST	   UINT64_C(0x03ff)

@@ -225,20 +225,21 @@ int machine_devices_request_unplug(struct machine_devices *d, const char *name, 
 static int keep_one(struct machine_devices *d, const struct device *device,
 		    struct kept_devices *kept, struct error *err)
 {
-	const struct iommufd *io = passthrough_iommufd(d->params.passthrough);
+	const struct machine_function_kind *function = device->kind->function;
+	enum passthrough_space space = function->space(device->dev);
+	const struct iommufd *io = passthrough_iommufd(d->params.passthrough, space);
 	int r;
 
-	if (!passthrough_is_by_file(d->params.passthrough))
+	if (!passthrough_is_by_file(d->params.passthrough, space))
 		return error_set(
 			err, -EOPNOTSUPP,
 			"device-preserve: device %s: guest memory is mapped by address, which "
 			"cannot be handed over: this kernel cannot map files (Linux 6.14 can)",
 			device->name);
-	r = kept_devices_set_iommufd(kept, iommufd_fd(io), iommufd_ioas(io), err);
+	r = kept_devices_set_space(kept, space, iommufd_fd(io), iommufd_ioas(io), err);
 	if (r < 0)
 		return r;
-	return kept_devices_add(kept, device->slot, device->name,
-				device->kind->function->fd(device->dev), err);
+	return kept_devices_add(kept, device->slot, device->name, function->fd(device->dev), err);
 }
 
 bool machine_devices_migrate(struct machine_devices *d, const char *name, bool on)

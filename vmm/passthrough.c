@@ -5,11 +5,15 @@
 #include "base/util.h"
 #include "vmm/passthrough_preserve.h"
 
-struct passthrough {
-	struct guest_ram *ram;
+struct space {
 	struct iommufd *io; /* owned; NULL while there is no device */
 	unsigned int devices;
 	bool by_file;
+};
+
+struct passthrough {
+	struct guest_ram *ram;
+	struct space spaces[PASSTHROUGH_SPACES];
 	const struct kept_devices *kept; /* borrowed; NULL: nothing came back */
 };
 
@@ -26,64 +30,69 @@ void passthrough_free(struct passthrough *p)
 {
 	if (!p)
 		return;
-	iommufd_free(p->io);
+	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++)
+		iommufd_free(p->spaces[i].io);
 	free(p);
 }
 
-static int map_ram(struct passthrough *p, struct error *err)
+static int map_ram(struct passthrough *p, struct space *s, struct error *err)
 {
-	p->by_file = true;
+	s->by_file = true;
 	for (unsigned int i = 0; i < guest_ram_region_count(p->ram); i++) {
 		const struct guest_memory_region *region = guest_ram_region(p->ram, i);
 		const struct iommufd_memory memory = {
 			.fd = region->fd, .length = region->size, .address = region->hva};
-		int r = iommufd_map(p->io, &memory, region->gpa, &p->by_file, err);
+		int r = iommufd_map(s->io, &memory, region->gpa, &s->by_file, err);
 
 		if (r < 0)
 			return r;
 	}
-	if (!p->by_file)
+	if (!s->by_file)
 		log_warning(
 			"guest memory is mapped for DMA by address: this kernel cannot map files "
 			"(Linux 6.14 can); such a mapping can never be preserved");
 	return 0;
 }
 
-static int open_iommufd(struct passthrough *p, struct error *err)
+static int open_space(struct passthrough *p, enum passthrough_space space, struct error *err)
 {
+	const struct kept_space *kept = p->kept ? &p->kept->spaces[space] : NULL;
+	struct space *s = &p->spaces[space];
 	bool mapped = false;
 	int r;
 
-	if (p->kept && p->kept->iommufd >= 0)
-		r = iommufd_adopt(p->kept->iommufd, p->kept->ioas, &p->io, &mapped, err);
+	if (kept && kept->iommufd >= 0)
+		r = iommufd_adopt(kept->iommufd, kept->ioas, &s->io, &mapped, err);
 	else
-		r = iommufd_open(IOMMUFD_DEVICE, &p->io, err);
-	p->by_file = mapped;
-	return r < 0 || mapped ? r : map_ram(p, err);
+		r = iommufd_open(IOMMUFD_DEVICE, &s->io, err);
+	s->by_file = mapped;
+	return r < 0 || mapped ? r : map_ram(p, s, err);
 }
 
-int passthrough_get(struct passthrough *p, struct iommufd **ret, struct error *err)
+int passthrough_get(struct passthrough *p, enum passthrough_space space, struct iommufd **ret,
+		    struct error *err)
 {
-	int r = 0;
+	struct space *s = &p->spaces[space];
+	int r = s->devices == 0 ? open_space(p, space, err) : 0;
 
-	if (p->devices == 0)
-		r = open_iommufd(p, err);
 	if (r < 0) {
-		iommufd_free(p->io);
-		p->io = NULL;
+		iommufd_free(s->io);
+		s->io = NULL;
 		return r;
 	}
-	p->devices++;
-	*ret = p->io;
+	s->devices++;
+	*ret = s->io;
 	return 0;
 }
 
-void passthrough_put(struct passthrough *p)
+void passthrough_put(struct passthrough *p, enum passthrough_space space)
 {
-	if (--p->devices > 0)
+	struct space *s = &p->spaces[space];
+
+	if (--s->devices > 0)
 		return;
-	iommufd_free(p->io);
-	p->io = NULL;
+	iommufd_free(s->io);
+	s->io = NULL;
 }
 
 void passthrough_adopt(struct passthrough *p, const struct kept_devices *kept)
@@ -91,12 +100,12 @@ void passthrough_adopt(struct passthrough *p, const struct kept_devices *kept)
 	p->kept = kept;
 }
 
-struct iommufd *passthrough_iommufd(const struct passthrough *p)
+struct iommufd *passthrough_iommufd(const struct passthrough *p, enum passthrough_space space)
 {
-	return p->io;
+	return p->spaces[space].io;
 }
 
-bool passthrough_is_by_file(const struct passthrough *p)
+bool passthrough_is_by_file(const struct passthrough *p, enum passthrough_space space)
 {
-	return p->by_file;
+	return p->spaces[space].by_file;
 }

@@ -17,17 +17,27 @@
 
 static_assert(TOKEN_VFIO_FIRST + VFIO_PCI_SLOT_MAX <= TOKEN_VFIO_LAST, "a slot has no token");
 
+/* The one that kernels hand over has the first. */
+static uint64_t token_of(enum passthrough_space space)
+{
+	return space == PASSTHROUGH_PRESERVED ? TOKEN_IOMMUFD : TOKEN_IOMMUFD + 1;
+}
+
 void kept_devices_init(struct kept_devices *kept)
 {
-	*kept = (struct kept_devices){.iommufd = FD_NONE};
+	*kept = (struct kept_devices){.count = 0};
+	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++)
+		kept->spaces[i].iommufd = FD_NONE;
 }
 
 void kept_devices_done(struct kept_devices *kept)
 {
 	while (kept->count > 0)
 		close_fdp(&kept->devices[--kept->count].fd);
-	close_fdp(&kept->iommufd);
-	kept->ioas = 0;
+	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++) {
+		close_fdp(&kept->spaces[i].iommufd);
+		kept->spaces[i].ioas = 0;
+	}
 }
 
 static int copy_fd(int fd, const char *what, int *ret, struct error *err)
@@ -36,12 +46,13 @@ static int copy_fd(int fd, const char *what, int *ret, struct error *err)
 	return *ret < 0 ? error_sys(err, -errno, "%s: cannot duplicate its descriptor", what) : 0;
 }
 
-int kept_devices_set_iommufd(struct kept_devices *kept, int fd, uint32_t ioas, struct error *err)
+int kept_devices_set_space(struct kept_devices *kept, enum passthrough_space space, int fd,
+			   uint32_t ioas, struct error *err)
 {
-	if (kept->iommufd >= 0)
+	if (kept->spaces[space].iommufd >= 0)
 		return 0;
-	kept->ioas = ioas;
-	return copy_fd(fd, "iommufd", &kept->iommufd, err);
+	kept->spaces[space].ioas = ioas;
+	return copy_fd(fd, "iommufd", &kept->spaces[space].iommufd, err);
 }
 
 int kept_devices_add(struct kept_devices *kept, unsigned int slot, const char *name, int fd,
@@ -111,11 +122,13 @@ int kept_devices_probe(const struct vm_config *config, struct error *err)
 
 int kept_devices_preserve(const struct kept_devices *kept, struct source *source, struct error *err)
 {
-	int r;
+	int r = 0;
 
-	if (kept->count == 0)
-		return 0;
-	r = source_preserve(source, kept->iommufd, TOKEN_IOMMUFD, "iommufd", err);
+	for (unsigned int i = 0; i < PASSTHROUGH_SPACES && r == 0; i++) {
+		if (kept->spaces[i].iommufd >= 0)
+			r = source_preserve(source, kept->spaces[i].iommufd, token_of(i), "iommufd",
+					    err);
+	}
 	if (r == -ENOENT)
 		return no_handler(kept->devices[0].name, "iommufd", err);
 	for (unsigned int i = 0; i < kept->count && r == 0; i++) {
@@ -152,12 +165,14 @@ static int retrieve_one(struct kept_devices *kept, const struct vfio_pci_config 
 			struct source *source, struct error *err)
 {
 	char what[VM_DEVICE_NAME_MAX + 16];
+	enum passthrough_space space = passthrough_space_of(device);
 	int *fd = &kept->devices[kept->count].fd;
 	int r = 0;
 
 	snprintf(what, sizeof(what), "device %s", device->id);
-	if (kept->iommufd < 0)
-		r = source_retrieve(source, TOKEN_IOMMUFD, "iommufd", &kept->iommufd, err);
+	if (kept->spaces[space].iommufd < 0)
+		r = source_retrieve(source, token_of(space), "iommufd",
+				    &kept->spaces[space].iommufd, err);
 	if (r == 0)
 		r = source_retrieve(source, TOKEN_VFIO_FIRST + device->slot, what, fd, err);
 	if (r < 0)
@@ -173,8 +188,8 @@ int kept_devices_retrieve(struct kept_devices *kept, const struct vm_config *con
 	int r = 0;
 
 	/* A number of another kernel's context. */
-	if (source_crosses_kexec(source))
-		kept->ioas = 0;
+	for (unsigned int i = 0; i < PASSTHROUGH_SPACES && source_crosses_kexec(source); i++)
+		kept->spaces[i].ioas = 0;
 	for (unsigned int i = 0; i < config->device_count && r == 0; i++) {
 		/* Others have their state in the VM's, and are opened anew. */
 		if (!config->devices[i].away && (config->devices[i].policy == VFIO_PCI_PRESERVE ||

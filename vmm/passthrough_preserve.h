@@ -5,7 +5,7 @@
  * hands iommufd and vfio files over is here and in iommufd_adopt(); no call beyond those of
  * luo/client.h is needed for it.
  *
- * Order of preserving: the memfds of guest RAM, the iommufd that has them mapped, then the
+ * * Order of preserving: the memfds of guest RAM, an iommufd that has them mapped, then the
  * character devices that are attached to it. After a kexec the iommufd that comes back has no
  * address space: one is made, the memfds that came back are mapped at the same addresses, and each
  * device is bound and attached again; its DMA goes on meanwhile. The session is finished after
@@ -18,11 +18,17 @@
 #define HOLDFAST_VMM_PASSTHROUGH_PRESERVE_H
 
 #include "vmm/config.h"
+#include "vmm/passthrough.h"
 #include "vmm/update/source.h"
 
-struct kept_devices {
-	int iommufd;   /* owned; FD_NONE: no device is kept */
+/* What devices are attached to. */
+struct kept_space {
+	int iommufd;   /* owned; FD_NONE: no device of it is kept */
 	uint32_t ioas; /* its address space, where it is the same context */
+};
+
+struct kept_devices {
+	struct kept_space spaces[PASSTHROUGH_SPACES];
 	unsigned int count;
 	struct {
 		unsigned int slot; /* of the guest: what the token is made of */
@@ -34,8 +40,11 @@ struct kept_devices {
 void kept_devices_init(struct kept_devices *kept);
 void kept_devices_done(struct kept_devices *kept); /* empty afterwards */
 
-/* The iommufd that all of them are attached to, and its address space: a copy is made. */
-int kept_devices_set_iommufd(struct kept_devices *kept, int fd, uint32_t ioas, struct error *err);
+/* An iommufd that they are attached to, and its address space: a copy is made. Nothing if it is
+ * there.
+ */
+int kept_devices_set_space(struct kept_devices *kept, enum passthrough_space space, int fd,
+			   uint32_t ioas, struct error *err);
 /* One more, with a copy of its descriptor. */
 int kept_devices_add(struct kept_devices *kept, unsigned int slot, const char *name, int fd,
 		     struct error *err);

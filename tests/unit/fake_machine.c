@@ -342,7 +342,8 @@ int machine_keep_devices(struct machine *m, bool all, struct kept_devices *ret, 
 		device->kept = !device->away && (all || device->policy == VFIO_PCI_PRESERVE);
 		if (!device->kept)
 			continue;
-		r = kept_devices_set_iommufd(ret, m->ram->region.fd, FAKE_IOAS, err);
+		r = kept_devices_set_space(ret, passthrough_space_of(device), m->ram->region.fd,
+					   FAKE_IOAS, err);
 		if (r == 0)
 			r = kept_devices_add(ret, device->slot, device->id, m->ram->region.fd, err);
 	}

@@ -90,7 +90,8 @@ static int setup(void **state _unused_)
 	add_device("nic", 9, VFIO_PCI_PRESERVE);
 	add_device("gpu", 3, VFIO_PCI_PRESERVE);
 	kept_devices_init(&kept);
-	assert_int_equal(kept_devices_set_iommufd(&kept, files[0], 7, NULL), 0);
+	assert_int_equal(kept_devices_set_space(&kept, PASSTHROUGH_PRESERVED, files[0], 7, NULL),
+			 0);
 	assert_int_equal(kept_devices_add(&kept, 9, "nic", files[1], NULL), 0);
 	assert_int_equal(kept_devices_add(&kept, 3, "gpu", files[2], NULL), 0);
 	return 0;
@@ -124,6 +125,26 @@ static void test_order(void **state _unused_)
 	/* Without devices there is nothing to preserve. */
 	assert_int_equal(kept_devices_preserve(&kept, &fake.source, NULL), 0);
 	assert_int_equal(fake.count, 3);
+}
+
+/* On the same kernel all devices stay: those of other policies have an address space of their own.
+ */
+static void test_two_spaces(void **state _unused_)
+{
+	ops.crosses_kexec = false;
+	config.devices[1].policy = VFIO_PCI_RESET;
+	assert_int_equal(kept_devices_set_space(&kept, PASSTHROUGH_OTHERS, files[2], 8, NULL), 0);
+	assert_int_equal(kept_devices_preserve(&kept, &fake.source, NULL), 0);
+	assert_int_equal(fake.count, 4);
+	assert_int_equal(fake.files[0].token, 0x201);
+	assert_int_equal(fake.files[1].token, 0x200);
+	kept_devices_done(&kept);
+	kept.spaces[PASSTHROUGH_OTHERS].ioas = 8;
+	assert_int_equal(kept_devices_retrieve(&kept, &config, &fake.source, NULL), 0);
+	assert_int_equal(kept.count, 2);
+	assert_int_equal(inode(kept.spaces[PASSTHROUGH_OTHERS].iommufd), inode(files[0]));
+	assert_int_equal(inode(kept.spaces[PASSTHROUGH_PRESERVED].iommufd), inode(files[1]));
+	assert_int_equal(kept.spaces[PASSTHROUGH_OTHERS].ioas, 8);
 }
 
 static void refused(unsigned int at, int code, int expected, const char *device, const char *why)
@@ -164,20 +185,20 @@ static void test_retrieve(void **state _unused_)
 	assert_int_equal(kept_devices_preserve(&kept, &fake.source, NULL), 0);
 	kept_devices_done(&kept);
 	config.devices[1].away = true;
-	kept.ioas = 7;
+	kept.spaces[PASSTHROUGH_PRESERVED].ioas = 7;
 	assert_int_equal(kept_devices_retrieve(&kept, &config, &fake.source, NULL), 0);
 	assert_int_equal(kept.count, 1);
-	assert_int_equal(inode(kept.iommufd), inode(files[0]));
+	assert_int_equal(inode(kept.spaces[PASSTHROUGH_PRESERVED].iommufd), inode(files[0]));
 	assert_int_equal(inode(kept_devices_find(&kept, 9)), inode(files[1]));
 	assert_true(kept_devices_find(&kept, 3) < 0);
 	assert_true(kept_devices_find(NULL, 9) < 0);
 	/* The number of an address space means nothing to another kernel. */
-	assert_int_equal(kept.ioas, 0);
+	assert_int_equal(kept.spaces[PASSTHROUGH_PRESERVED].ioas, 0);
 	kept_devices_done(&kept);
 	ops.crosses_kexec = false;
-	kept.ioas = 7;
+	kept.spaces[PASSTHROUGH_PRESERVED].ioas = 7;
 	assert_int_equal(kept_devices_retrieve(&kept, &config, &fake.source, NULL), 0);
-	assert_int_equal(kept.ioas, 7);
+	assert_int_equal(kept.spaces[PASSTHROUGH_PRESERVED].ioas, 7);
 }
 
 static void test_retrieve_fails(void **state _unused_)
@@ -194,7 +215,7 @@ static void test_retrieve_fails(void **state _unused_)
 				 -ENODEV);
 		assert_says(&err, at == 1 ? "iommufd" : at == 2 ? "device nic" : "device gpu");
 		assert_int_equal(kept.count, 0);
-		assert_true(kept.iommufd < 0);
+		assert_true(kept.spaces[PASSTHROUGH_PRESERVED].iommufd < 0);
 	}
 	/* Nothing of the host is with the guest: nothing is asked for. */
 	fake.calls = 0;
@@ -206,9 +227,9 @@ static void test_retrieve_fails(void **state _unused_)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	const struct CMUnitTest tests[] = {T(test_order), T(test_no_handlers),
-					   T(test_given_back_since), T(test_retrieve),
-					   T(test_retrieve_fails)};
+	const struct CMUnitTest tests[] = {T(test_order),	T(test_two_spaces),
+					   T(test_no_handlers), T(test_given_back_since),
+					   T(test_retrieve),	T(test_retrieve_fails)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include "devices/vhost/vhost.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/machine_devices.h"
+#include "vmm/passthrough.h"
 
 /* A device that is a PCI function by itself, and no virtio device: one of the host. A guest gives
  * it up before an update, or keeps it. */
@@ -25,6 +26,7 @@ struct machine_function_kind {
 	void (*free)(void *dev);	      /* off the bus already */
 	/* What stays of it through an update, if it is kept. */
 	int (*fd)(void *dev); /* borrowed */
+	enum passthrough_space (*space)(void *dev);
 	const struct state_ops *state;
 	void *(*state_of)(void *dev); /* the object of state */
 	size_t (*state_size_max)(void *dev);

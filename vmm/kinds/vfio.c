@@ -18,6 +18,7 @@ struct passed {
 	struct vfio_pci *v;
 	struct loop_timer *release;
 	unsigned int slot;
+	enum passthrough_space space;
 	char id[VFIO_PCI_ID_MAX + 1];
 	bool asked; /* for the host */
 	bool counted;
@@ -83,18 +84,8 @@ static void free_device(void *dev)
 	loop_timer_free(d->release);
 	vfio_pci_free(d->v);
 	if (d->counted)
-		passthrough_put(d->params->passthrough);
+		passthrough_put(d->params->passthrough, d->space);
 	free(d);
-}
-
-/* What is handed over can have guest RAM mapped, and nothing else. */
-static bool shares(const struct vm_config *config)
-{
-	for (unsigned int i = 0; i < config->device_count; i++) {
-		if (config->devices[i].policy == VFIO_PCI_PRESERVE)
-			return false;
-	}
-	return true;
 }
 
 static int open_device(struct passed *d, const struct vfio_pci_config *config,
@@ -106,14 +97,16 @@ static int open_device(struct passed *d, const struct vfio_pci_config *config,
 					 .attach = attach,
 					 .event = on_event,
 					 .opaque = d,
-					 .shares = shares(d->params->config),
+					 /* What is handed over can have guest RAM mapped, and
+					  * nothing else. */
+					 .shares = d->space != PASSTHROUGH_PRESERVED,
 					 .waits = d->params->kept != NULL,
 					 .kept_fd =
 						 kept_devices_find(d->params->kept, config->slot)};
 	int r = loop_timer_new(d->params->loop, on_release, d, &d->release, err);
 
 	if (r == 0)
-		r = passthrough_get(d->params->passthrough, &params.io, err);
+		r = passthrough_get(d->params->passthrough, d->space, &params.io, err);
 	if (r < 0)
 		return r;
 	d->counted = true;
@@ -131,6 +124,7 @@ static int make(const struct machine_devices_params *params, unsigned int index,
 		return error_set(err, -ENOMEM, "device %s: out of memory", config->id);
 	d->params = params;
 	d->slot = config->slot;
+	d->space = passthrough_space_of(config);
 	memcpy(d->id, config->id, sizeof(d->id));
 	r = open_device(d, config, attach, err);
 	if (r < 0) {
@@ -146,6 +140,13 @@ static struct pci_device *function_of(void *dev)
 	const struct passed *d = dev;
 
 	return vfio_pci_function(d->v);
+}
+
+static enum passthrough_space space_of(void *dev)
+{
+	const struct passed *d = dev;
+
+	return d->space;
 }
 
 static int fd_of(void *dev)
@@ -221,6 +222,7 @@ static const struct machine_function_kind function = {
 	.pci = function_of,
 	.free = free_device,
 	.fd = fd_of,
+	.space = space_of,
 	.state = &vfio_pci_state_ops,
 	.state_of = state_of,
 	.state_size_max = state_size_max,

@@ -32,12 +32,13 @@ static int begin_node(struct state_writer *w, const char *name, const char *comp
 
 static void save_passthrough(const struct record *record, struct state_writer *w)
 {
-	if (!record->ioas)
+	if (!record->ioas[PASSTHROUGH_OTHERS] && !record->ioas[PASSTHROUGH_PRESERVED])
 		return;
 	state_begin(w, "passthrough");
 	state_put_string(w, "compatible", "holdfast,passthrough");
 	state_put_u32(w, "version", RECORD_VERSION);
-	state_put_u32(w, "ioas", record->ioas);
+	state_put_u32(w, "ioas", record->ioas[PASSTHROUGH_OTHERS]);
+	state_put_u32(w, "ioas-preserved", record->ioas[PASSTHROUGH_PRESERVED]);
 	state_end(w);
 }
 
@@ -153,7 +154,8 @@ static int read_passthrough(struct state_reader *root, struct record *record, st
 	}
 	if (r < 0)
 		return r;
-	record->ioas = state_get_u32(&node, "ioas");
+	record->ioas[PASSTHROUGH_OTHERS] = state_get_u32(&node, "ioas");
+	record->ioas[PASSTHROUGH_PRESERVED] = state_get_u32(&node, "ioas-preserved");
 	return state_reader_done(&node, err);
 }
 

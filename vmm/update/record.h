@@ -4,8 +4,9 @@
  * update so far.
  *
  *   config   { compatible = "holdfast,config"; version = <1>; json = "{...}"; held = <0>; };
- *   passthrough { compatible = "holdfast,passthrough"; version = <1>; ioas = <1>; };  if ioas is
- * not 0 timeline { compatible = "holdfast,timeline"; version = <1>; json = "[...]"; };
+ *   passthrough { compatible = "holdfast,passthrough"; version = <1>; ioas = <1>; ioas-preserved =
+ * <0>; };  if one is not 0 timeline { compatible = "holdfast,timeline"; version = <1>; json =
+ * "[...]"; };
  */
 #ifndef HOLDFAST_VMM_UPDATE_RECORD_H
 #define HOLDFAST_VMM_UPDATE_RECORD_H
@@ -15,14 +16,15 @@
 #include "base/state.h"
 #include "luo/timeline.h"
 #include "vmm/config.h"
+#include "vmm/passthrough.h"
 
 /* Upper bound of what record_save() writes, bytes. */
 #define RECORD_SIZE_MAX (192UL * 1024)
 
 struct record {
 	struct vm_config config;
-	bool held;     /* the guest was paused by its user */
-	uint32_t ioas; /* of the iommufd that is handed over; 0: none is */
+	bool held;			   /* the guest was paused by its user */
+	uint32_t ioas[PASSTHROUGH_SPACES]; /* of the iommufds that are handed over; 0: none is */
 	struct timeline timeline;
 };
 

@@ -76,9 +76,9 @@ int steps_new(struct vm_parts *parts, struct steps **ret, struct error *err)
 		.parts = parts,
 		.file = {.fd = FD_NONE},
 		.state_fd = FD_NONE,
-		.kept = {.iommufd = FD_NONE},
 		.freeze_timeout_ms = FREEZE_TIMEOUT_MS_DEFAULT,
 	};
+	kept_devices_init(&s->kept);
 	r = loop_timer_new(parts->loop, steps_settled, s, &s->settle_timer, err);
 	if (r == 0)
 		r = loop_timer_new(parts->loop, steps_not_given_up, s, &s->give_up_timer, err);

@@ -93,11 +93,13 @@ void steps_settled(void *opaque)
 
 static int write_state(struct steps *s, struct error *err)
 {
-	struct record record = {.held = s->parts->held, .ioas = s->kept.ioas};
+	struct record record = {.held = s->parts->held};
 	const void *blob;
 	size_t size;
 	int r;
 
+	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++)
+		record.ioas[i] = s->kept.spaces[i].ioas;
 	vm_parts_learn(s->parts);
 	record.config = s->parts->config;
 	r = machine_save(s->parts->machine, s->writer, err);

@@ -48,7 +48,8 @@ static int read_config(struct steps *s, const struct state_blob *blob, struct er
 	s->config_before = s->parts->config;
 	s->parts->config = record.config;
 	s->parts->held = record.held;
-	s->kept.ioas = record.ioas;
+	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++)
+		s->kept.spaces[i].ioas = record.ioas[i];
 	timeline_merge(s->timeline, &record.timeline);
 	return 0;
 }

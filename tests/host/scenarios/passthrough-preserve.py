@@ -12,6 +12,7 @@ EDU = "0000:00:08.0"
 SCENARIO = {
     "memory": 2560,
     "iommu": True,
+    "old": "7.3",
     "deadline": 700,
     "boot": False,
     "disks": {"root": {"root": True}},
