@@ -14,8 +14,10 @@ static char *joined(const json_t *array, const char *key, bool (*take)(const jso
 	const json_t *item;
 	char *text;
 
-	json_array_foreach(array, i, item) size +=
-		strlen(key ? doc_string(item, key) : json_string_value(item)) + 1;
+	json_array_foreach(array, i, item)
+	{
+		size += strlen(key ? doc_string(item, key) : json_string_value(item)) + 1;
+	}
 	text = calloc(1, size);
 	json_array_foreach(array, i, item)
 	{
@@ -61,7 +63,10 @@ static void print_all(const json_t *devices)
 	size_t i;
 
 	table_init(&table, titles, ARRAY_SIZE(titles));
-	json_array_foreach(devices, i, doc) print_row(&table, doc);
+	json_array_foreach(devices, i, doc)
+	{
+		print_row(&table, doc);
+	}
 	table_print(&table);
 	table_done(&table);
 }
@@ -76,9 +81,12 @@ static void print_members(const json_t *members)
 	const json_t *member;
 	size_t i;
 
-	json_array_foreach(members, i, member) printf(
-		"%-16s  %s, driver %s\n", i == 0 ? "with" : "", doc_string(member, "address"),
-		doc_string(member, "driver")[0] ? doc_string(member, "driver") : "none");
+	json_array_foreach(members, i, member)
+	{
+		printf("%-16s  %s, driver %s\n", i == 0 ? "with" : "",
+		       doc_string(member, "address"),
+		       doc_string(member, "driver")[0] ? doc_string(member, "driver") : "none");
+	}
 }
 
 /* One device, with every reason. */
@@ -101,8 +109,10 @@ static void print_one(const json_t *doc)
 				    ? doc_string(doc, "vfio-device")
 				    : doc_string(doc, "why-not"));
 	json_array_foreach(json_object_get(doc, "policies"), i, policy)
+	{
 		printf("policy %-9s  %s\n", doc_string(policy, "policy"),
 		       is_possible(policy) ? "possible" : doc_string(policy, "why-not"));
+	}
 }
 
 static int take_address(const char *text, char address[PCI_ADDRESS_SIZE])
