@@ -15,8 +15,9 @@
 /* A driver may not know yet how much it will be. */
 #define SIZE_UNKNOWN (16 * MIB)
 
+/* struct vfio_device_feature with its data. */
 struct feature {
-	struct vfio_device_feature head;
+	uint32_t argsz, flags;
 	union {
 		struct vfio_device_feature_migration migration;
 		struct vfio_device_feature_mig_state state;
@@ -29,8 +30,8 @@ static_assert(offsetof(struct feature, data) == sizeof(struct vfio_device_featur
 
 static int feature(const struct vfio_device *dev, struct feature *f, uint32_t flags, size_t size)
 {
-	f->head.argsz = (uint32_t)(sizeof(f->head) + size);
-	f->head.flags = flags;
+	f->argsz = (uint32_t)(sizeof(struct vfio_device_feature) + size);
+	f->flags = flags;
 	return vfio_call(dev, VFIO_DEVICE_FEATURE, f);
 }
 
