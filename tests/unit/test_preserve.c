@@ -24,6 +24,7 @@ static struct {
 	struct {
 		uint64_t token;
 		ino_t inode;
+		int fd; /* owned */
 	} files[8];
 	unsigned int fails_at; /* which call; 0: none */
 	int code;
@@ -48,6 +49,7 @@ static int preserve(struct source *s _unused_, int fd, uint64_t token, const cha
 	if (++fake.calls == fake.fails_at)
 		return error_set(err, fake.code, "%s: why", what);
 	fake.files[fake.count].token = token;
+	fake.files[fake.count].fd = dup(fd);
 	fake.files[fake.count++].inode = inode(fd);
 	return 0;
 }
@@ -60,7 +62,7 @@ static int retrieve(struct source *s _unused_, uint64_t token, const char *what,
 	for (unsigned int i = 0; i < fake.count; i++) {
 		if (fake.files[i].token != token)
 			continue;
-		*ret_fd = dup(files[i]);
+		*ret_fd = dup(fake.files[i].fd);
 		return 0;
 	}
 	return error_set(err, -ENOENT, "%s: no such token", what);
@@ -100,6 +102,8 @@ static int setup(void **state _unused_)
 static int teardown(void **state _unused_)
 {
 	kept_devices_done(&kept);
+	while (fake.count > 0)
+		close(fake.files[--fake.count].fd);
 	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++)
 		close(files[i]);
 	return 0;
@@ -142,8 +146,8 @@ static void test_two_spaces(void **state _unused_)
 	kept.spaces[PASSTHROUGH_OTHERS].ioas = 8;
 	assert_int_equal(kept_devices_retrieve(&kept, &config, &fake.source, NULL), 0);
 	assert_int_equal(kept.count, 2);
-	assert_int_equal(inode(kept.spaces[PASSTHROUGH_OTHERS].iommufd), inode(files[0]));
-	assert_int_equal(inode(kept.spaces[PASSTHROUGH_PRESERVED].iommufd), inode(files[1]));
+	assert_int_equal(inode(kept.spaces[PASSTHROUGH_OTHERS].iommufd), inode(files[2]));
+	assert_int_equal(inode(kept.spaces[PASSTHROUGH_PRESERVED].iommufd), inode(files[0]));
 	assert_int_equal(kept.spaces[PASSTHROUGH_OTHERS].ioas, 8);
 }
 
