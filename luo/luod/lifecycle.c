@@ -69,14 +69,11 @@ static int write_config(json_t *config, const char *path, struct error *err)
 	return r;
 }
 
-int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct error *err)
+int lifecycle_define(struct luod *luod, json_t *config, struct vm **ret, struct error *err)
 {
-	const char *argv[] = {luod->options.vmm, "--config",	       NULL,
-			      "--agent",	 luod->options.socket, NULL};
-	char path[PATH_MAX];
 	struct vm_record *record;
 	const char *id = NULL;
-	struct vm *vm = NULL;
+	char path[PATH_MAX];
 	int r;
 
 	r = check_config(config, &id, err);
@@ -92,14 +89,35 @@ int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct e
 				 vm_status_name(record->status));
 	vm_file(luod, id, ".json", path);
 	r = write_config(config, path, err);
+	if (r == 0)
+		r = vm_get(luod, id, ret, err);
 	if (r < 0)
 		return r;
-	r = vm_get(luod, id, &vm, err);
+	registry_set_text((*ret)->record->config, sizeof((*ret)->record->config), path);
+	vm_set_status(*ret, VM_STOPPED);
+	return 0;
+}
+
+int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct error *err)
+{
+	const char *argv[] = {luod->options.vmm, "--config",	       NULL,
+			      "--agent",	 luod->options.socket, NULL};
+	const char *id = json_string_value(json_object_get(config, "id"));
+	bool known = id && registry_find(&luod->registry, id);
+	struct vm *vm = NULL;
+	char path[PATH_MAX];
+	int r;
+
+	r = lifecycle_define(luod, config, &vm, err);
 	if (r < 0)
 		return r;
+	snprintf(path, sizeof(path), "%s", vm->record->config);
 	argv[2] = path;
-	registry_set_text(vm->record->config, sizeof(vm->record->config), path);
 	r = start(vm, argv, err);
+	if (r < 0 && known) {
+		vm_fail(vm, VM_FAILED, error_message(err));
+		return r;
+	}
 	if (r < 0) {
 		unlink(path);
 		vm_forget(vm);

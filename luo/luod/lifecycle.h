@@ -13,6 +13,9 @@
  */
 int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct error *err);
 
+/* Writes the configuration in the same way and leaves the VM stopped. Errors as those. */
+int lifecycle_define(struct luod *luod, json_t *config, struct vm **ret, struct error *err);
+
 /*
  * Starts a vmm that takes up the VM's session, with the recorded program, or with `binary` when not
  * NULL. One that failed and is still there is ended first. -EINVAL: the VM has nothing preserved.

@@ -135,8 +135,12 @@ void registry_archive_update(struct registry *reg)
 	if (!view)
 		return;
 	/* One that ended a second time: a VM that had failed was taken up after all. */
-	if (id && strcmp(id, reg->update.id) == 0)
+	if (id && strcmp(id, reg->update.id) == 0) {
+		metrics_count(&reg->metrics, newest, view);
 		json_array_remove(reg->history, 0);
+	} else {
+		metrics_count(&reg->metrics, NULL, view);
+	}
 	json_array_insert_new(reg->history, 0, view);
 	while (json_array_size(reg->history) > REGISTRY_HISTORY_MAX)
 		json_array_remove(reg->history, REGISTRY_HISTORY_MAX);

@@ -46,6 +46,19 @@ static void set_timeline(json_t *view, const struct registry *reg, const struct 
 		json_object_set_new(view, "blackout-ms", json_real(to_ms(blackout, reg->tsc_khz)));
 }
 
+json_t *vm_event_view(const struct vm_record *record)
+{
+	json_t *view = json_pack("{s:s, s:s, s:b, s:b}", "id", record->id, "phase",
+				 shown_phase(record), "connected", record->status == VM_CONNECTED,
+				 "preserve", record->preserve);
+
+	if (view && record->resume)
+		json_object_set_new(view, "resume", json_true());
+	if (view && record->why[0])
+		json_object_set_new(view, "why", json_string(record->why));
+	return view;
+}
+
 json_t *vm_view(const struct registry *reg, const struct vm_record *record)
 {
 	json_t *view = json_pack(
@@ -59,6 +72,7 @@ json_t *vm_view(const struct registry *reg, const struct vm_record *record)
 		return NULL;
 	if (record->config[0])
 		json_object_set_new(view, "config", json_string(record->config));
+	json_object_set_new(view, "owner", json_integer((json_int_t)record->owner));
 	if (record->resume)
 		json_object_set_new(view, "resume", json_true());
 	if (record->why[0])

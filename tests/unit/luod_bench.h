@@ -40,6 +40,7 @@ struct bench_kernel {
 	int retrieve_error;
 	bool host_session; /* the previous kernel handed over "luod" */
 	int registry_fd;   /* what is in it */
+	int written_fd;	   /* borrowed: the registry that luod wrote last */
 	atomic_bool sync_hangs;
 	atomic_uint syncs_under_way;
 	unsigned int loads, unloads, reboots, created, retrieved, finished, spawns, kills;

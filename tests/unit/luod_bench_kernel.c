@@ -126,6 +126,7 @@ int __wrap_registry_memfd_write(int fd, const struct registry *reg, struct error
 {
 	if (bench_kernel.write_error)
 		return error_set(err, -bench_kernel.write_error, "registry: cannot write it");
+	bench_kernel.written_fd = fd;
 	return __real_registry_memfd_write(fd, reg, err);
 }
 
