@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "luo/luoctl/luoctl.h"
 #include "luo/luoctl/preflight.h"
+#include "luo/luoctl/progress.h"
 
 struct update_options {
 	const char *kernel, *initrd, *cmdline, *freeze_timeout, *prepare_timeout;
@@ -14,12 +15,18 @@ struct update_options {
 };
 
 /* luod has another working folder than this shell: it is told whole paths. */
-static int set_file(json_t *body, const char *key, const char *path, struct error *err)
+static int set_file(const struct ctl *ctl, json_t *body, const char *key, const char *path,
+		    struct error *err)
 {
 	_cleanup_free_ char *absolute = NULL;
 
 	if (!path)
 		return 0;
+	/* Over the network the file is on the host: luod looks for it. */
+	if (ctl->url) {
+		json_object_set_new(body, key, json_string(path));
+		return 0;
+	}
 	absolute = realpath(path, NULL);
 	if (!absolute)
 		return error_sys(err, -errno, "--%s %s", key, path);
@@ -42,12 +49,13 @@ static int set_number(json_t *body, const char *key, const char *text, struct er
 	return 0;
 }
 
-static int make_body(const struct update_options *o, json_t *body, struct error *err)
+static int make_body(const struct ctl *ctl, const struct update_options *o, json_t *body,
+		     struct error *err)
 {
-	int r = set_file(body, "kernel", o->kernel, err);
+	int r = set_file(ctl, body, "kernel", o->kernel, err);
 
 	if (r == 0)
-		r = set_file(body, "initrd", o->initrd, err);
+		r = set_file(ctl, body, "initrd", o->initrd, err);
 	if (r == 0)
 		r = set_number(body, "freeze-timeout-ms", o->freeze_timeout, err);
 	if (r == 0)
@@ -108,6 +116,19 @@ static int report_end(const struct ctl *ctl, const char *command, const json_t *
 	return strcmp(state, "partial") == 0 ? CTL_PARTIAL : CTL_FAILED;
 }
 
+/* On a terminal: the whole update, drawn anew with every event. */
+static int watch(const struct ctl *ctl, const char *command, json_t **doc)
+{
+	struct error err = ERROR_INIT;
+	json_t *end = NULL;
+
+	if (progress_follow(ctl, doc_string(*doc, "id"), &end, &err) < 0)
+		return ctl_fail(command, &err);
+	json_decref(*doc);
+	*doc = end;
+	return report_end(ctl, command, end);
+}
+
 static int follow(const struct ctl *ctl, const char *command, json_t **doc)
 {
 	char shown[4096] = "", path[256], id[64];
@@ -133,7 +154,8 @@ static int run_preflight(const struct ctl *ctl, const struct update_options *o, 
 	struct preflight_request request = {
 		.kernel = o->kernel, .initrd = o->initrd, .cmdline = o->cmdline};
 	_cleanup_report_ struct report report = {0};
-	int r = ctl_preflight(ctl, true, &request, &report, err);
+	_cleanup_json_ json_t *keep = NULL;
+	int r = ctl_preflight(ctl, true, &request, &report, &keep, err);
 
 	if (r < 0)
 		return r;
@@ -172,10 +194,12 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(argv[0], "--kernel: name the kernel to go to");
 	if (o.cmdline && o.reuse_cmdline)
 		return ctl_usage(argv[0], "--cmdline and --reuse-cmdline exclude each other");
-	if (make_body(&o, body, &err) < 0 ||
+	if (make_body(ctl, &o, body, &err) < 0 ||
 	    (!o.skip_preflight && run_preflight(ctl, &o, &err) < 0) ||
 	    api_call(ctl, "POST", "/api/v1/updates", body, &doc, &err) < 0)
 		return ctl_fail(argv[0], &err);
+	if (!o.no_wait && !ctl->json && isatty(STDOUT_FILENO))
+		return watch(ctl, argv[0], &doc);
 	if (!o.no_wait)
 		return follow(ctl, argv[0], &doc);
 	if (ctl->json)
