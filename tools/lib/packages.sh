@@ -12,7 +12,7 @@ PACKAGES_BUILD="gcc libc6-dev make patch meson ninja-build pkg-config
 
 # Checking it.
 PACKAGES_TEST="clang clang-format-19 clang-tidy clang-tools cppcheck acpica-tools mandoc shellcheck
-    pyflakes3 e2fsprogs"
+    pyflakes3 e2fsprogs chromium-headless-shell"
 
 package_missing() {
     local name
