@@ -16,8 +16,8 @@ import tempfile
 import time
 import unittest
 
-LUOD, LUOCTL = sys.argv[1:3] if len(sys.argv) >= 3 else ("luod", "luoctl")
-VMM = sys.argv[3] if len(sys.argv) > 3 and not sys.argv[3].startswith("-") else None
+LUOD, LUOCTL = map(os.path.abspath, sys.argv[1:3]) if len(sys.argv) >= 3 else ("luod", "luoctl")
+VMM = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 and "/" in sys.argv[3] else None
 RECORD = os.environ.get("HOLDFAST_RECORD")
 PATIENCE = 120  # seconds; a bound, not a wait
 

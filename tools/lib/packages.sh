@@ -14,6 +14,12 @@ PACKAGES_BUILD="gcc libc6-dev make patch meson ninja-build pkg-config
 PACKAGES_TEST="clang clang-format-19 clang-tidy clang-tools cppcheck acpica-tools mandoc shellcheck
     pyflakes3 e2fsprogs chromium-headless-shell"
 
+# For the contract tests. Who has Node.js from elsewhere keeps it.
+packages_node() {
+    command -v node >/dev/null || printf 'nodejs '
+    command -v npm >/dev/null || printf 'npm '
+}
+
 package_missing() {
     local name
     for name in "$@"; do
