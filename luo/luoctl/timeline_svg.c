@@ -46,7 +46,7 @@ struct picture {
 
 static void put_text(FILE *out, const char *text, size_t max)
 {
-	for (size_t i = 0; text[i] && i < max; i++) {
+	for (size_t i = 0; i < max && text[i]; i++) {
 		switch (text[i]) {
 		case '&':
 			fputs("&amp;", out);
@@ -141,17 +141,15 @@ static void put_axis(const struct picture *p, const struct scale *scale, unsigne
 
 	while (range / step > wanted * 2)
 		step *= range / step > wanted * 5 ? 5 : 2;
-	for (double ms = 0; ms <= range; ms += step) {
-		double x = position(scale, scale->begin + ms);
+	for (unsigned int i = 0; i * step <= range; i++) {
+		double ms = i * step, x = position(scale, scale->begin + ms);
+		const char *unit = range >= 1000 ? " s" : " ms";
 
 		fprintf(p->out,
 			"<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#ddd\"/>"
 			"<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" fill=\"#666\">",
 			x, TOP - 4, x, height - BOTTOM + 4, x, TOP - 10);
-		fprintf(p->out, "%g%s</text>\n", range >= 1000 ? ms / 1000 : ms,
-			ms <= 0		? ""
-			: range >= 1000 ? " s"
-					: " ms");
+		fprintf(p->out, "%g%s</text>\n", range >= 1000 ? ms / 1000 : ms, i ? unit : "");
 	}
 }
 
@@ -238,9 +236,7 @@ int timeline_svg(const json_t *update, FILE *out, struct error *err)
 			    .update = update,
 			    .vms = json_object_get(update, "vms"),
 			    .khz = (double)doc_integer(update, "tsc-khz")};
-	int height = TOP + ROW * (int)json_array_size(p.vms) + BOTTOM;
-	const json_t *vm;
-	size_t i;
+	int count = (int)json_array_size(p.vms), height = TOP + ROW * count + BOTTOM;
 
 	if (p.khz > 0)
 		find_scales(&p);
@@ -253,7 +249,8 @@ int timeline_svg(const json_t *update, FILE *out, struct error *err)
 		put_axis(&p, &p.prepare, 1, height);
 	if (has_length(&p.main))
 		put_axis(&p, &p.main, 5, height);
-	json_array_foreach(p.vms, i, vm) put_vm(&p, vm, TOP + ROW * (int)i + (ROW - BAR) / 2);
+	for (int i = 0; i < count; i++)
+		put_vm(&p, json_array_get(p.vms, (size_t)i), TOP + ROW * i + (ROW - BAR) / 2);
 	put_legend(&p, height);
 	fputs("</svg>\n", out);
 	return 0;

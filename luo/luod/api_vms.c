@@ -138,8 +138,9 @@ int api_vm_owner(struct luod *luod, const struct http_request *request,
 		problem_add(&problems, "uid: must be given");
 	json_reader_end(&reader);
 	r = problems_result(&problems, err);
-	if (r == 0)
-		r = find_to_act(luod, request, &vm, err);
+	if (r < 0)
+		return r;
+	r = find_to_act(luod, request, &vm, err);
 	if (r < 0)
 		return r;
 	vm->record->owner = uid;

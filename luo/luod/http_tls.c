@@ -62,24 +62,33 @@ int tls_listen(struct http_server *server, int *ret_fd, struct error *err)
 	return r;
 }
 
+static int read_text(FILE *file, const char *path, char **ret, struct error *err)
+{
+	char *text = malloc(PEM_MAX);
+	size_t n;
+
+	if (!text)
+		return error_set(err, -ENOMEM, "%s: out of memory", path);
+	n = fread(text, 1, PEM_MAX, file);
+	if (n == 0 || n == PEM_MAX) {
+		free(text);
+		return error_set(err, -EINVAL, "%s: it is empty, unreadable or too large", path);
+	}
+	text[n] = '\0';
+	*ret = text;
+	return 0;
+}
+
 static int load_text(const char *path, char **ret, struct error *err)
 {
-	_cleanup_free_ char *text = malloc(PEM_MAX);
 	FILE *file = fopen(path, "re");
-	size_t n = 0;
+	int r;
 
 	if (!file)
 		return error_sys(err, -errno, "%s", path);
-	if (text)
-		n = fread(text, 1, PEM_MAX, file);
+	r = read_text(file, path, ret, err);
 	fclose(file);
-	if (!text)
-		return error_set(err, -ENOMEM, "%s: out of memory", path);
-	if (n == 0 || n == PEM_MAX)
-		return error_set(err, -EINVAL, "%s: it is empty, unreadable or too large", path);
-	text[n] = '\0';
-	*ret = STEAL_PTR(text);
-	return 0;
+	return r;
 }
 
 static int check_key(const char *path, struct error *err)
@@ -140,7 +149,7 @@ static int read_subject(gnutls_session_t session, char *subject, size_t size)
 	if (r == 0)
 		r = gnutls_x509_crt_get_dn3(cert, &dn, 0);
 	gnutls_x509_crt_deinit(cert);
-	if (r < 0)
+	if (r < 0 || !dn.data)
 		return -EACCES;
 	r = dn.size < size && !memchr(dn.data, '\0', dn.size) ? 0 : -EACCES;
 	if (r == 0)

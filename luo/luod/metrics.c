@@ -84,7 +84,7 @@ void metrics_count(struct metrics *metrics, const json_t *before, const json_t *
 	size_t count = json_array_size(vms);
 	enum update_state state;
 
-	if (!before && name && update_state_parse(name, &state) == 0)
+	if (!before && name && update_state_parse(name, &state) == 0 && state >= UPDATE_DONE)
 		metrics->results[state]++;
 	for (size_t i = 0; i < count; i++) {
 		const json_t *vm = json_array_get(vms, i);

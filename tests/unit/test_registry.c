@@ -75,6 +75,7 @@ static void test_document(void **state _unused_)
 	json_t *doc;
 
 	fill(&in);
+	in.update.state = UPDATE_DONE;
 	registry_archive_update(&in);
 	assert_int_equal(json_array_size(in.history), 1);
 	doc = registry_to_json(&in, false);
