@@ -13,45 +13,16 @@ struct update_options {
 	bool reuse_cmdline, dry_run, no_wait, skip_preflight;
 };
 
-/* luod has another working folder than this shell: it is told whole paths. */
-static int set_file(json_t *body, const char *key, const char *path, struct error *err)
-{
-	_cleanup_free_ char *absolute = NULL;
-
-	if (!path)
-		return 0;
-	absolute = realpath(path, NULL);
-	if (!absolute)
-		return error_sys(err, -errno, "--%s %s", key, path);
-	json_object_set_new(body, key, json_string(absolute));
-	return 0;
-}
-
-static int set_number(json_t *body, const char *key, const char *text, struct error *err)
-{
-	unsigned long value;
-	char *end;
-
-	if (!text)
-		return 0;
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || *end || end == text || text[0] == '-' || value == 0)
-		return error_set(err, -EINVAL, "%s: %s is not a number of milliseconds", key, text);
-	json_object_set_new(body, key, json_integer((json_int_t)value));
-	return 0;
-}
-
 static int make_body(const struct update_options *o, json_t *body, struct error *err)
 {
-	int r = set_file(body, "kernel", o->kernel, err);
+	int r = ctl_set_file(body, "kernel", o->kernel, err);
 
 	if (r == 0)
-		r = set_file(body, "initrd", o->initrd, err);
+		r = ctl_set_file(body, "initrd", o->initrd, err);
 	if (r == 0)
-		r = set_number(body, "freeze-timeout-ms", o->freeze_timeout, err);
+		r = ctl_set_number(body, "freeze-timeout-ms", o->freeze_timeout, err);
 	if (r == 0)
-		r = set_number(body, "prepare-timeout-ms", o->prepare_timeout, err);
+		r = ctl_set_number(body, "prepare-timeout-ms", o->prepare_timeout, err);
 	if (o->cmdline)
 		json_object_set_new(body, "cmdline", json_string(o->cmdline));
 	else

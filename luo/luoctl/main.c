@@ -25,6 +25,8 @@ static const struct ctl_command commands[] = {
 	 "           [--freeze-timeout MS] [--prepare-timeout MS] [--dry-run] [--no-wait]\n"
 	 "           [--skip-preflight]",
 	 "take all VMs through a kexec into another kernel", cmd_update},
+	{"upgrade-vmm", "[--vmm PATH] [--freeze-timeout MS] ID... | --all",
+	 "exchange the vmm of running VMs for another, on the kernel that runs", cmd_upgrade_vmm},
 	{"abort", "", "take back the update under way; all guests go on", cmd_abort},
 	{"timeline", "", "how long each phase of the last update took", cmd_timeline},
 	{"inspect", "[--from kcore|mem|FILE] [--extents] [--scan-limit SIZE]",

@@ -8,6 +8,6 @@
 http_handler api_health, api_timeline;
 http_handler api_updates, api_update, api_update_begin, api_update_abort;
 http_handler api_vms, api_vm, api_vm_start, api_vm_forget;
-http_handler api_vm_power_button, api_vm_resume, api_vm_shutdown;
+http_handler api_vm_power_button, api_vm_resume, api_vm_shutdown, api_vm_upgrade;
 
 #endif

@@ -86,6 +86,7 @@ static void on_finished(struct vm *vm, int result, struct error *err, void *opaq
 		log_warning("%s", error_message(err));
 	} else {
 		close_fdp(&vm->session_fd);
+		handover_drop(&vm->handover);
 		vm->record->resume = false;
 		vm->record->why[0] = '\0';
 		log_info("vm %s: goes on on this kernel", vm->record->id);
@@ -110,6 +111,35 @@ static void on_resumed(struct vm *vm, int result, struct error *err, void *opaqu
 	else if (vm->record->phase == AGENT_PHASE_RESUMED)
 		resume_finish(vm);
 	/* Else "loaded": the event "resumed" follows. */
+}
+
+static void on_adopted(struct vm *vm, int result, struct error *err, void *opaque _unused_)
+{
+	if (result < 0)
+		resume_failed(vm, error_message(err));
+	else
+		resume_take_back(vm);
+}
+
+/* What a vmm exported that died in an exchange. */
+static void send_handover(struct vm *vm)
+{
+	struct agent_request request = {.verb = AGENT_ADOPT, .tokens = vm->handover.tokens};
+	struct error err = ERROR_INIT;
+
+	if (vm_request_fds(vm, &request, RESUME_DEADLINE_MS, vm->handover.fds,
+			   vm->handover.tokens.count, on_adopted, NULL, &err) < 0)
+		resume_failed(vm, error_message(&err));
+}
+
+void resume_take_back(struct vm *vm)
+{
+	struct agent_request request = {.verb = AGENT_RESUME};
+	struct error err = ERROR_INIT;
+
+	vm->record->resume = true;
+	if (vm_request(vm, &request, RESUME_DEADLINE_MS, FD_NONE, on_resumed, NULL, &err) < 0)
+		resume_failed(vm, error_message(&err));
 }
 
 static void send_session(struct vm *vm)
@@ -182,6 +212,10 @@ void resume_hand_over(struct vm *vm)
 	int r = 0;
 
 	vm->record->resume = true;
+	if (vm->handover.tokens.count > 0) {
+		send_handover(vm);
+		return;
+	}
 	if (vm->session_fd < 0) {
 		snprintf(name, sizeof(name), LUO_VM_SESSION_PREFIX "%s", vm->record->id);
 		r = luo_session_retrieve(name, 0, &vm->session_fd, &err);

@@ -16,5 +16,6 @@ const struct http_route http_routes[] = {
 	{"PUT", "/api/v1/vms/{id}/power-button", false, api_vm_power_button},
 	{"PUT", "/api/v1/vms/{id}/resume", true, api_vm_resume},
 	{"PUT", "/api/v1/vms/{id}/shutdown", false, api_vm_shutdown},
+	{"POST", "/api/v1/vms/{id}/upgrade", true, api_vm_upgrade},
 };
 const unsigned int http_route_count = ARRAY_SIZE(http_routes);

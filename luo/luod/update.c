@@ -37,6 +37,9 @@ int update_check_vm(const struct vm_record *record, struct error *err)
 			"vm %s: it was started without preserve-on-update; stop it, or start"
 			" it again with that",
 			record->id);
+	if (record->vm && record->vm->upgrade)
+		return error_set(err, -EBUSY, "vm %s: its vmm is being exchanged; wait for that",
+				 record->id);
 	if (record->phase != AGENT_PHASE_RUNNING)
 		return error_set(err, -EBUSY, "vm %s: it is %s; wait until it runs", record->id,
 				 agent_phase_name(record->phase));

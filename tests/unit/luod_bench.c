@@ -130,7 +130,24 @@ static const enum agent_phase phase_after[AGENT_VERB_MAX] = {
 	[AGENT_PREPARE] = AGENT_PHASE_PREPARED, [AGENT_FREEZE] = AGENT_PHASE_FROZEN,
 	[AGENT_THAW] = AGENT_PHASE_PREPARED,	[AGENT_ABORT] = AGENT_PHASE_RUNNING,
 	[AGENT_RESUME] = AGENT_PHASE_RESUMED,	[AGENT_FINISH] = AGENT_PHASE_RUNNING,
+	[AGENT_EXPORT] = AGENT_PHASE_PREPARED,	[AGENT_ADOPT] = AGENT_PHASE_ADOPTED,
+	[AGENT_RELEASE] = AGENT_PHASE_RELEASED,
 };
+
+/* Two files of a guest. */
+static void say_exported(struct played_vmm *vmm, struct agent_reply *reply)
+{
+	int fds[2] = {open("/dev/null", O_RDWR | O_CLOEXEC), open("/dev/zero", O_RDWR | O_CLOEXEC)};
+	struct error err = ERROR_INIT;
+	json_t *message;
+
+	reply->tokens = (struct agent_tokens){2, {TOKEN_RAM_FIRST, TOKEN_VM_STATE}};
+	message = agent_reply_to_json(reply);
+	assert_int_equal(sock_send_json(vmm->fd, message, fds, 2, &err), 0);
+	json_decref(message);
+	close(fds[0]);
+	close(fds[1]);
+}
 
 static void obey(struct played_vmm *vmm, const struct agent_request *request)
 {
@@ -142,7 +159,10 @@ static void obey(struct played_vmm *vmm, const struct agent_request *request)
 	vmm->phase = reply.phase = phase_after[request->verb];
 	timeline_begin(&reply.timeline, phase);
 	timeline_end(&reply.timeline, phase);
-	say(vmm, agent_reply_to_json(&reply));
+	if (request->verb == AGENT_EXPORT)
+		say_exported(vmm, &reply);
+	else
+		say(vmm, agent_reply_to_json(&reply));
 }
 
 static void refuse(struct played_vmm *vmm, const struct agent_request *request)
@@ -192,6 +212,8 @@ static void play(struct played_vmm *vmm)
 	assert_int_equal(agent_request_from_json(message, &request, &err), 0);
 	json_decref(message);
 	vmm->sessions += count;
+	if (request.tokens.count)
+		vmm->tokens = request.tokens;
 	for (unsigned int i = 0; i < count; i++)
 		close(fds[i]);
 	snprintf(vmm->journal + used, sizeof(vmm->journal) - used, "%s%s", used ? " " : "",

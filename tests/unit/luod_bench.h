@@ -30,7 +30,8 @@ struct played_vmm {
 	bool preserve;
 	enum conduct conduct[AGENT_VERB_MAX];
 	char journal[256];     /* verbs in the order in which they came */
-	unsigned int sessions; /* session descriptors that came along */
+	unsigned int sessions; /* descriptors that came along */
+	struct agent_tokens tokens;
 };
 
 struct bench_kernel {
@@ -44,7 +45,9 @@ struct bench_kernel {
 	atomic_uint syncs_under_way;
 	unsigned int loads, unloads, reboots, created, retrieved, finished, spawns, kills;
 	char spawned[256]; /* last command line */
-	pid_t pid;	   /* what spawn says */
+	pid_t pid;	   /* what spawn says; 0: this process */
+	pid_t peer_pid;	   /* of who connects next; 0: this process */
+	pid_t killed;	   /* the last one */
 	void (*at_reboot)(void *opaque);
 	void *opaque;
 };

@@ -278,7 +278,7 @@ static void test_resumed_by_event(void **state _unused_)
 	connect_both();
 	bench_settle(&bench);
 	reply.seq = bench_record(&bench, "b")->vm->request.seq;
-	vm_on_reply(bench_record(&bench, "b")->vm, &reply);
+	vm_on_reply(bench_record(&bench, "b")->vm, &reply, NULL, 0);
 	bench_until(&bench, b_is_loaded);
 	assert_string_equal(bench.vmms[1].journal, "resume");
 	bench_say_phase(&bench.vmms[1], AGENT_PHASE_RESUMED);

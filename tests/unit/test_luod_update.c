@@ -241,7 +241,7 @@ static void test_vmm_dies_frozen(void **state _unused_)
 					    .ok = true,
 					    .phase = AGENT_PHASE_FROZEN};
 
-		vm_on_reply(bench_record(&bench, "a")->vm, &reply);
+		vm_on_reply(bench_record(&bench, "a")->vm, &reply, NULL, 0);
 	}
 	bench_until(&bench, bench_update_ended);
 	assert_int_equal(bench_kernel.reboots, 1);
@@ -295,7 +295,7 @@ static void test_newcomer(void **state _unused_)
 					    .ok = true,
 					    .phase = AGENT_PHASE_PREPARED};
 
-		vm_on_reply(bench_record(&bench, "a")->vm, &reply);
+		vm_on_reply(bench_record(&bench, "a")->vm, &reply, NULL, 0);
 	}
 	bench_until(&bench, bench_update_ended);
 	assert_ended(UPDATE_FAILED, "vm c: it was started while");
