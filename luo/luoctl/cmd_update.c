@@ -9,9 +9,24 @@
 #include "luo/luoctl/preflight.h"
 
 struct update_options {
-	const char *kernel, *initrd, *cmdline, *freeze_timeout, *prepare_timeout;
+	const char *kernel, *initrd, *cmdline, *freeze_timeout, *prepare_timeout, *pause_timeout,
+		*at_once, *order;
 	bool reuse_cmdline, dry_run, no_wait, skip_preflight;
 };
+
+/* "a,b,c" as an array. */
+static json_t *split(const char *text)
+{
+	json_t *array = json_array();
+
+	while (*text) {
+		size_t length = strcspn(text, ",");
+
+		json_array_append_new(array, json_stringn(text, length));
+		text += length + (text[length] == ',');
+	}
+	return array;
+}
 
 static int make_body(const struct update_options *o, json_t *body, struct error *err)
 {
@@ -23,6 +38,12 @@ static int make_body(const struct update_options *o, json_t *body, struct error 
 		r = ctl_set_number(body, "freeze-timeout-ms", o->freeze_timeout, err);
 	if (r == 0)
 		r = ctl_set_number(body, "prepare-timeout-ms", o->prepare_timeout, err);
+	if (r == 0)
+		r = ctl_set_number(body, "pause-timeout-ms", o->pause_timeout, err);
+	if (r == 0)
+		r = ctl_set_number(body, "at-once", o->at_once, err);
+	if (o->order)
+		json_object_set_new(body, "order", split(o->order));
 	if (o->cmdline)
 		json_object_set_new(body, "cmdline", json_string(o->cmdline));
 	else
@@ -129,6 +150,9 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 		{"reuse-cmdline", NULL, &o.reuse_cmdline},
 		{"freeze-timeout", &o.freeze_timeout, NULL},
 		{"prepare-timeout", &o.prepare_timeout, NULL},
+		{"pause-timeout", &o.pause_timeout, NULL},
+		{"at-once", &o.at_once, NULL},
+		{"order", &o.order, NULL},
 		{"dry-run", NULL, &o.dry_run},
 		{"no-wait", NULL, &o.no_wait},
 		{"skip-preflight", NULL, &o.skip_preflight},

@@ -22,7 +22,8 @@ static const struct ctl_command commands[] = {
 	 "tell whether an update to that kernel would succeed, and why not", cmd_preflight},
 	{"update",
 	 "--kernel FILE [--initrd FILE] [--cmdline TEXT | --reuse-cmdline]\n"
-	 "           [--freeze-timeout MS] [--prepare-timeout MS] [--dry-run] [--no-wait]\n"
+	 "           [--freeze-timeout MS] [--prepare-timeout MS] [--pause-timeout MS]\n"
+	 "           [--at-once N] [--order ID,...] [--dry-run] [--no-wait]\n"
 	 "           [--skip-preflight]",
 	 "take all VMs through a kexec into another kernel", cmd_update},
 	{"upgrade-vmm", "[--vmm PATH] [--freeze-timeout MS] ID... | --all",

@@ -42,6 +42,11 @@ static int read_config(json_t *body, struct update_config *config, struct error 
 		&r, "freeze-timeout-ms", UPDATE_FREEZE_TIMEOUT_MS, 1, TIMEOUT_MAX_MS);
 	config->prepare_timeout_ms = (unsigned int)json_get_u64(
 		&r, "prepare-timeout-ms", UPDATE_PREPARE_TIMEOUT_MS, 1, TIMEOUT_MAX_MS);
+	config->pause_timeout_ms =
+		(unsigned int)json_get_u64(&r, "pause-timeout-ms", 0, 1, TIMEOUT_MAX_MS);
+	config->at_once = (unsigned int)json_get_u64(&r, "at-once", update_default_at_once(), 1,
+						     UPDATE_AT_ONCE_MAX);
+	config->order = json_get_array(&r, "order"); /* borrowed from the body */
 	json_reader_end(&r);
 	if (config->kernel[0] != '/')
 		problem_add(&problems, "kernel: must be an absolute path");

@@ -11,6 +11,13 @@
 #include "base/log.h"
 #include "luo/client.h"
 
+unsigned int update_default_at_once(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return (unsigned int)MAX_OF(2 * cpus, 4);
+}
+
 int update_check_vm(const struct vm_record *record, struct error *err)
 {
 	if (record->resume)
@@ -104,9 +111,25 @@ static int new_uuid(char id[UPDATE_ID_SIZE], struct error *err)
 	return 0;
 }
 
-static int new_record(struct luod *luod, struct error *err)
+/* Also the order in the next kernel, which reads the registry from the first to the last. */
+static int put_in_order(struct registry *reg, const json_t *order, struct error *err)
 {
-	struct update_record update = {.state = UPDATE_LOADING, .started_ns = clock_realtime_ns()};
+	for (size_t i = json_array_size(order); i > 0; i--) {
+		const char *id = json_string_value(json_array_get(order, i - 1));
+		struct vm_record *record = id ? registry_find(reg, id) : NULL;
+
+		if (!record)
+			return error_set(err, -EINVAL, "order: there is no VM %s", id ? id : "");
+		registry_move_first(reg, record);
+	}
+	return 0;
+}
+
+static int new_record(struct luod *luod, const struct update_config *config, struct error *err)
+{
+	struct update_record update = {.state = UPDATE_LOADING,
+				       .started_ns = clock_realtime_ns(),
+				       .at_once = config->at_once};
 	struct utsname uts;
 	int r = new_uuid(update.id, err);
 
@@ -121,6 +144,7 @@ static int new_record(struct luod *luod, struct error *err)
 		if (record->in_update)
 			record->why[0] = '\0';
 		record->vm->asked_prepare = record->vm->asked_freeze = false;
+		record->vm->asked_round = 0;
 	}
 	return 0;
 }
@@ -159,6 +183,7 @@ static void on_ended(void *opaque, int result, const struct error *err)
 	}
 	close_fdp(&u->session_fd);
 	close_fdp(&u->registry_fd);
+	json_decref(u->config.order);
 	luod->registry.tsc_khz = luod_tsc_khz(luod);
 	registry_archive_update(&luod->registry);
 	luod->update = NULL;
@@ -186,7 +211,9 @@ int update_begin(struct luod *luod, const struct update_config *config, struct e
 		.luod = luod, .config = *config, .session_fd = FD_NONE, .registry_fd = FD_NONE};
 	r = check_all(luod, &u->config, err);
 	if (r == 0)
-		r = new_record(luod, err);
+		r = put_in_order(&luod->registry, config->order, err);
+	if (r == 0)
+		r = new_record(luod, config, err);
 	if (r < 0) {
 		free(u);
 		return r;
@@ -199,6 +226,7 @@ int update_begin(struct luod *luod, const struct update_config *config, struct e
 		.finished = on_ended,
 		.opaque = u,
 	};
+	json_incref(u->config.order);
 	luod->update = u;
 	engine_start(&u->engine);
 	return 0;

@@ -10,6 +10,10 @@
 #define UPDATE_FREEZE_TIMEOUT_MS  10000U
 #define UPDATE_PREPARE_TIMEOUT_MS 600000U
 #define UPDATE_SYNC_TIMEOUT_MS	  120000U
+#define UPDATE_AT_ONCE_MAX	  1024U
+
+/* What a host with so many processors bears: preserving and loading are work for them. */
+unsigned int update_default_at_once(void);
 
 struct update_config {
 	char kernel[PATH_MAX];
@@ -19,6 +23,20 @@ struct update_config {
 	bool dry_run; /* load and prepare, then take all back */
 	unsigned int freeze_timeout_ms;
 	unsigned int prepare_timeout_ms;
+	unsigned int pause_timeout_ms; /* from the first freeze to reboot(2); 0: none of its own */
+	unsigned int at_once;	       /* so many VMs prepare, or are taken up, side by side */
+	json_t *order;		       /* owned: ids of VMs that come first; NULL: as they came */
+};
+
+/* One question to all VMs of an update; update_ask.h asks it. */
+struct update_question {
+	enum agent_verb verb;
+	unsigned int timeout_ms; /* on the wire, 0 for none */
+	unsigned int deadline_ms;
+	bool with_session;    /* a duplicate of the VM's session goes with it */
+	bool undo;	      /* failures are logged and do not stop it */
+	unsigned int at_once; /* as many are asked, the next when one has answered; 0: all */
+	bool (*wanted)(struct vm *vm);
 };
 
 struct update {
@@ -32,6 +50,9 @@ struct update {
 	int first_result;
 	struct error first_error;
 	bool asking_all; /* the step is still sending: answers do not end it yet */
+	struct update_question question;
+	unsigned int round;	  /* counts the questions */
+	uint64_t freeze_begin_ns; /* CLOCK_MONOTONIC; 0 before */
 };
 
 extern const struct update_step update_steps[];

@@ -43,8 +43,10 @@ struct vm {
 	struct loop_timer *timer;	  /* deadline of the request */
 	struct loop_timer *hello_timer;	  /* deadline of the hello of a vmm that luod started */
 	bool asked_prepare, asked_freeze; /* what an undo has to take back */
-	bool restart; /* once its vmm is gone, start it again to take up its session */
-	int pid_fd;   /* pidfd of a vmm that others started; FD_NONE for our own children */
+	unsigned int asked_round;	  /* the last question of an update that came to it */
+	bool taking_up; /* in the new kernel: has one of the places for those that load at once */
+	bool restart;	/* once its vmm is gone, start it again to take up its session */
+	int pid_fd;	/* pidfd of a vmm that others started; FD_NONE for our own children */
 	struct loop_source *pid_source;
 	struct upgrade *upgrade;  /* its vmm is being exchanged; NULL: it is not */
 	struct upgrade *next_of;  /* this is the new vmm of that exchange, and in no registry */
