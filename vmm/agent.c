@@ -50,6 +50,14 @@ static enum agent_phase to_agent_phase(enum update_phase phase)
 	return map[phase];
 }
 
+/* Released, and not taken back yet: another try may come, of whoever asks. */
+static enum agent_phase phase_of(const struct vm *vm)
+{
+	if (vm_phase(vm) == UPDATE_FAILED && vm_has_table(vm))
+		return AGENT_PHASE_RELEASED;
+	return to_agent_phase(vm_phase(vm));
+}
+
 static void disconnect(struct agent *a)
 {
 	if (a->fd < 0)
@@ -110,7 +118,7 @@ static void say_hello(struct agent *a)
 		.id = config->id,
 		.pid = (uint32_t)getpid(),
 		.version = HOLDFAST_VERSION,
-		.phase = to_agent_phase(vm_phase(a->vm)),
+		.phase = phase_of(a->vm),
 		.preserve = config->preserve_on_update,
 		.memory = known ? config->memory : 0,
 		.cpus = known ? config->cpus : 0,
@@ -148,7 +156,7 @@ static void reply(struct agent *a, uint32_t seq, int result, const struct error 
 	struct agent_reply reply = {
 		.seq = seq,
 		.ok = result == 0,
-		.phase = to_agent_phase(vm_phase(a->vm)),
+		.phase = phase_of(a->vm),
 		.code = result,
 		.message = result < 0 ? error_message(err) : "",
 		.has_timeline = true,
@@ -338,7 +346,7 @@ void agent_free(struct agent *a)
 void agent_phase_changed(struct agent *a, enum update_phase phase)
 {
 	const struct agent_event event = {.kind = AGENT_EVENT_PHASE,
-					  .phase = to_agent_phase(phase)};
+					  .phase = a ? phase_of(a->vm) : to_agent_phase(phase)};
 
 	if (a && a->fd >= 0 && phase != UPDATE_RETRIEVED)
 		say(a, agent_event_to_json(&event));

@@ -4,6 +4,11 @@
 #include "base/version.h"
 #include "vmm/vm_priv.h"
 
+bool vm_has_table(const struct vm *vm)
+{
+	return steps_have_table(vm->steps);
+}
+
 unsigned int vm_exported(const struct vm *vm, const struct source_entry **ret)
 {
 	return update_phase(vm->update) == UPDATE_PREPARED ? steps_table(vm->steps, ret) : 0;

@@ -143,7 +143,9 @@ static int undo_prepare(void *opaque)
 	/* It has taken the guest back: what it exported is given up with the end of that. */
 	if (phase == AGENT_PHASE_RESUMED)
 		return ask_undo(u->vm, AGENT_FINISH);
-	if (phase == AGENT_PHASE_FAILED || phase == AGENT_PHASE_LOADED)
+	/* It could not, and said so; or its user has paused the guest, which is all it waits for.
+	 */
+	if (phase == AGENT_PHASE_RELEASED || phase == AGENT_PHASE_LOADED)
 		return 0;
 	return ask_undo(u->vm, AGENT_ABORT);
 }

@@ -94,8 +94,9 @@ static int start(void **state _unused_)
 
 static void end_vm(void)
 {
-	agent_free(t.agent);
+	/* As program.c: a request that is under way ends here, and is answered. */
 	vm_free(t.vm);
+	agent_free(t.agent);
 	t.agent = NULL;
 	t.vm = NULL;
 }
@@ -457,7 +458,7 @@ static void test_exchange(void **state _unused_)
 	/* The guest has run on: what the old one has is of the past, and it must not run that. */
 	swap();
 	ask(AGENT_RESUME, FD_NONE);
-	expect_answer(false, "failed");
+	expect_answer(false, "released");
 	assert_int_equal(fake.machines, 1);
 	end_vm();
 	close_fdp(&t.fd);
@@ -476,7 +477,7 @@ static void test_exchange_fails_while_loading(void **state _unused_)
 		freeze_and_release();
 		fake.fails = calls[i];
 		ask(AGENT_RESUME, FD_NONE);
-		expect_answer(false, "failed");
+		expect_answer(false, "released");
 		fake.fails = FAKE_NONE;
 		end_vm();
 		close_fdp(&t.fd);
@@ -522,7 +523,34 @@ static void test_exchange_is_refused(void **state _unused_)
 	swap();
 	/* Nothing was frozen: there is a configuration and no guest. */
 	ask(AGENT_RESUME, FD_NONE);
-	expect_answer(false, "failed");
+	expect_answer(false, "released");
+}
+
+/* Both try at once, since luod is gone: the one that has begun goes on, the other keeps its hands
+ * off. */
+static void test_exchange_of_two_who_want(void **state _unused_)
+{
+	unsigned int builds;
+
+	export_and_adopt();
+	freeze_and_release();
+	fake.silent = true;
+	ask(AGENT_RESUME, FD_NONE);
+	for (unsigned int i = 0; vm_phase(t.vm) != UPDATE_LOADED && i < 1000; i++)
+		assert_int_equal(loop_run_once(t.loop, 10), 0);
+	builds = fake.calls[FAKE_BUILD];
+	swap();
+	ask(AGENT_RESUME, FD_NONE);
+	expect_answer(false, "released");
+	assert_int_equal(fake.calls[FAKE_BUILD], builds);
+	/* It ends, its guest has not run: the other has it after all. */
+	fake.silent = false;
+	swap();
+	end_vm();
+	close_fdp(&t.fd);
+	swap();
+	ask(AGENT_RESUME, FD_NONE);
+	expect_answer(true, "resumed");
 }
 
 /* A table without the guest's memory, and one without its state. */
@@ -598,6 +626,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_exchange, start, stop),
 		cmocka_unit_test_setup_teardown(test_exchange_fails_while_loading, start, stop),
 		cmocka_unit_test_setup_teardown(test_exchange_is_refused, start, stop),
+		cmocka_unit_test_setup_teardown(test_exchange_of_two_who_want, start, stop),
 		cmocka_unit_test_setup_teardown(test_adoption_of_half_a_guest, start, stop),
 		cmocka_unit_test_setup_teardown(test_luod_dies_in_an_exchange, start, stop),
 		cmocka_unit_test_setup_teardown(test_luod_dies_after_the_release, start, stop),

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -77,6 +79,27 @@ void state_file_wipe(struct state_file *file)
 {
 	if (file->map)
 		memset(file->map, 0, HEADER_SIZE);
+}
+
+/* The lock is of an open file description (flock(2)), and a descriptor that was passed shares one:
+ * this is a new one. */
+int state_file_lock(int fd, int *ret_fd, struct error *err)
+{
+	_cleanup_fd_ int mine = FD_NONE;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	mine = open(path, O_RDWR | O_CLOEXEC);
+	if (mine < 0)
+		return error_sys(err, -errno, "state file: cannot open it anew (%s)", path);
+	if (flock(mine, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return error_set(err, -EBUSY,
+					 "state file: another vmm is taking this guest up");
+		return error_sys(err, -errno, "state file: cannot lock it");
+	}
+	*ret_fd = steal_fd(&mine);
+	return 0;
 }
 
 /* The first bytes of a state, the magic number of a flattened device tree among them, as one word.

@@ -29,6 +29,12 @@ int state_file_write(struct state_file *file, const void *blob, size_t size, str
 void state_file_wipe(struct state_file *file);
 
 /*
+ * Keeps other processes from taking the state up until *ret_fd is closed, which the end of this
+ * process does, too. -EBUSY: another one does.
+ */
+int state_file_lock(int fd, int *ret_fd, struct error *err);
+
+/*
  * Takes the state out of a file that was read as `bytes`, so that nobody else can: one of all who
  * try succeeds, in whatever process. -EBUSY: it was taken, or is another state now.
  */

@@ -80,6 +80,7 @@ int steps_new(struct vm_parts *parts, struct steps **ret, struct error *err)
 		.parts = parts,
 		.file = {.fd = FD_NONE},
 		.state_fd = FD_NONE,
+		.lock_fd = FD_NONE,
 		.freeze_timeout_ms = FREEZE_TIMEOUT_MS_DEFAULT,
 	};
 	r = loop_timer_new(parts->loop, steps_settled, s, &s->settle_timer, err);
@@ -103,6 +104,7 @@ void steps_free(struct steps *s)
 	state_file_close(&s->file);
 	undo_read_ram(s);
 	close_fdp(&s->state_fd);
+	close_fdp(&s->lock_fd);
 	free(s->bytes);
 	source_free(s->source);
 	free(s);

@@ -86,6 +86,14 @@ int step_let_go(void *opaque, struct error *err _unused_)
 	return 0;
 }
 
+int steps_lock(struct steps *s, struct error *err)
+{
+	if (!source_is_table(s->source))
+		return 0;
+	close_fdp(&s->lock_fd);
+	return state_file_lock(s->state_fd, &s->lock_fd, err);
+}
+
 /*
  * Two processes have the files of an exchange, and whatever happens to luod, one of them runs the
  * guest: the one that takes the state away first. Of a session there is only one holder.

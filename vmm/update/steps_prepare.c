@@ -159,5 +159,6 @@ int step_close(void *opaque, struct error *err _unused_)
 	undo_state_file(s);
 	steps_forget_state(s);
 	close_fdp(&s->state_fd);
+	close_fdp(&s->lock_fd);
 	return 0;
 }

@@ -34,6 +34,7 @@ struct steps {
 	int ram_fds[RAM_REGIONS_MAX];	/* owned */
 	unsigned int ram_count;
 	struct guest_ram *ram; /* owned: mapped already, by an adoption */
+	int lock_fd;	       /* owned: no other process takes this state up meanwhile */
 	bool claimed;	       /* nobody else can take this state up any more */
 };
 
@@ -72,6 +73,9 @@ int step_return(void *opaque, struct error *err);
 int step_adopt(void *opaque, struct error *err);
 int step_use_ram(void *opaque, struct error *err);
 int step_let_go(void *opaque, struct error *err);
+/* For the time in which a machine is built and tried: two of one guest would be in each other's
+ * way. */
+int steps_lock(struct steps *s, struct error *err);
 int step_claim(void *opaque, struct error *err);
 void undo_claim(void *opaque);
 /* So that an adoption has a configuration to read before the guest is frozen. */

@@ -144,16 +144,24 @@ int step_build(void *opaque, struct error *err)
 {
 	struct steps *s = opaque;
 	struct vm_parts *parts = s->parts;
-	struct guest_ram *ram = STEAL_PTR(s->ram);
-	int r = 0;
+	struct guest_ram *ram;
+	int r = steps_lock(s, err);
 
-	if (!ram)
-		r = guest_ram_adopt(parts->config.memory, s->ram_fds, s->ram_count, &ram, err);
 	if (r < 0)
 		return r;
+	ram = STEAL_PTR(s->ram);
+	if (!ram)
+		r = guest_ram_adopt(parts->config.memory, s->ram_fds, s->ram_count, &ram, err);
+	if (r < 0) {
+		close_fdp(&s->lock_fd);
+		return r;
+	}
 	s->ram_count = 0;
-	return machine_build(&parts->config, parts->loop, ram, parts->on_event,
-			     parts->on_event_opaque, &parts->machine, err);
+	r = machine_build(&parts->config, parts->loop, ram, parts->on_event, parts->on_event_opaque,
+			  &parts->machine, err);
+	if (r < 0)
+		close_fdp(&s->lock_fd);
+	return r;
 }
 
 void undo_build(void *opaque)
@@ -162,6 +170,7 @@ void undo_build(void *opaque)
 
 	machine_free(s->parts->machine);
 	s->parts->machine = NULL;
+	close_fdp(&s->lock_fd);
 }
 
 int step_check(void *opaque, struct error *err)
