@@ -10,7 +10,7 @@
 
 struct update_options {
 	const char *kernel, *initrd, *cmdline, *freeze_timeout, *prepare_timeout, *pause_timeout,
-		*at_once, *order;
+		*at_once, *order, *on_unpreservable, *shutdown_timeout;
 	bool reuse_cmdline, dry_run, no_wait, skip_preflight;
 };
 
@@ -42,6 +42,10 @@ static int make_body(const struct update_options *o, json_t *body, struct error 
 		r = ctl_set_number(body, "pause-timeout-ms", o->pause_timeout, err);
 	if (r == 0)
 		r = ctl_set_number(body, "at-once", o->at_once, err);
+	if (r == 0)
+		r = ctl_set_number(body, "shutdown-timeout-ms", o->shutdown_timeout, err);
+	if (o->on_unpreservable)
+		json_object_set_new(body, "on-unpreservable", json_string(o->on_unpreservable));
 	if (o->order)
 		json_object_set_new(body, "order", split(o->order));
 	if (o->cmdline)
@@ -125,7 +129,8 @@ static int run_preflight(const struct ctl *ctl, const struct update_options *o, 
 	struct preflight_request request = {
 		.kernel = o->kernel, .initrd = o->initrd, .cmdline = o->cmdline};
 	_cleanup_report_ struct report report = {0};
-	int r = ctl_preflight(ctl, true, &request, &report, err);
+	bool without = o->on_unpreservable && strcmp(o->on_unpreservable, "shutdown") == 0;
+	int r = ctl_preflight(ctl, true, without, &request, &report, err);
 
 	if (r < 0)
 		return r;
@@ -153,6 +158,8 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 		{"pause-timeout", &o.pause_timeout, NULL},
 		{"at-once", &o.at_once, NULL},
 		{"order", &o.order, NULL},
+		{"on-unpreservable", &o.on_unpreservable, NULL},
+		{"shutdown-timeout", &o.shutdown_timeout, NULL},
 		{"dry-run", NULL, &o.dry_run},
 		{"no-wait", NULL, &o.no_wait},
 		{"skip-preflight", NULL, &o.skip_preflight},

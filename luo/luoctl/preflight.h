@@ -6,10 +6,11 @@
 #include "luo/preflight/preflight.h"
 
 /*
- * preflight_run() with the VMs that luod knows; request->vms is filled and emptied here. Where no
- * luod answers: -ECONNREFUSED if need_luod, else a finding.
+ * preflight_run() with the VMs that luod knows, or, if `without`, those of them that can be
+ * preserved; request->vms is filled and emptied here. Where no luod answers: -ECONNREFUSED if
+ * need_luod, else a finding.
  */
-int ctl_preflight(const struct ctl *ctl, bool need_luod, struct preflight_request *request,
-		  struct report *report, struct error *err);
+int ctl_preflight(const struct ctl *ctl, bool need_luod, bool without,
+		  struct preflight_request *request, struct report *report, struct error *err);
 
 #endif

@@ -205,20 +205,10 @@ int lifecycle_forget(struct vm *vm, bool discard, struct error *err)
 	return 0;
 }
 
-void lifecycle_on_gone(struct vm *vm, const char *text, bool clean)
+static void take_note(struct vm *vm, const char *text, bool clean)
 {
 	struct error err = ERROR_INIT;
 
-	if (vm->next_of) {
-		upgrade_on_next_gone(vm->next_of, text);
-		return;
-	}
-	loop_timer_disarm(vm->hello_timer);
-	loop_remove_fd(STEAL_PTR(vm->pid_source));
-	close_fdp(&vm->pid_fd);
-	vm->record->pid = 0;
-	if (vm->upgrade && upgrade_on_gone(vm->upgrade, text))
-		return;
 	if (vm->restart) {
 		vm->restart = false;
 		if (start_resume(vm, &err) < 0)
@@ -234,6 +224,23 @@ void lifecycle_on_gone(struct vm *vm, const char *text, bool clean)
 		else
 			vm_fail(vm, VM_STOPPED, text);
 	}
+}
+
+void lifecycle_on_gone(struct vm *vm, const char *text, bool clean)
+{
+	if (vm->next_of) {
+		upgrade_on_next_gone(vm->next_of, text);
+		return;
+	}
+	loop_timer_disarm(vm->hello_timer);
+	loop_remove_fd(STEAL_PTR(vm->pid_source));
+	close_fdp(&vm->pid_fd);
+	vm->record->pid = 0;
+	if (vm->upgrade && upgrade_on_gone(vm->upgrade, text))
+		return;
+	take_note(vm, text, clean);
+	if (vm->luod->update)
+		update_on_gone(vm->luod->update, vm);
 }
 
 /* NULL: none of ours, or the old one of an exchange. */

@@ -53,13 +53,16 @@ int update_check_vm(const struct vm_record *record, struct error *err)
 	return 0;
 }
 
-static void check_vms(struct luod *luod, struct problems *problems, int *code)
+static void check_vms(struct luod *luod, const struct update_config *config,
+		      struct problems *problems, int *code)
 {
 	for (struct vm_record *record = luod->registry.vms; record; record = record->next) {
 		struct error err = ERROR_INIT;
 		int r = update_check_vm(record, &err);
 
-		if (r == 0)
+		record->vm->shut_down =
+			r == -EPERM && config->unpreservable == UNPRESERVABLE_SHUTDOWN;
+		if (r == 0 || record->vm->shut_down)
 			continue;
 		problem_add(problems, "%s", error_message(&err));
 		*code = r;
@@ -94,7 +97,7 @@ static int check_all(struct luod *luod, struct update_config *config, struct err
 		problem_add(&problems, "%s", error_message(&why));
 		code = r;
 	}
-	check_vms(luod, &problems, &code);
+	check_vms(luod, config, &problems, &code);
 	if (!problems.count)
 		return 0;
 	return error_set(err, code, "%s", problems.text);
@@ -139,7 +142,7 @@ static int new_record(struct luod *luod, const struct update_config *config, str
 		registry_set_text(update.from, sizeof(update.from), uts.release);
 	luod->registry.update = update;
 	for (struct vm_record *record = luod->registry.vms; record; record = record->next) {
-		record->in_update = record->status == VM_CONNECTED;
+		record->in_update = record->status == VM_CONNECTED && !record->vm->shut_down;
 		record->timeline = (struct timeline){0};
 		if (record->in_update)
 			record->why[0] = '\0';
@@ -184,6 +187,9 @@ static void on_ended(void *opaque, int result, const struct error *err)
 	close_fdp(&u->session_fd);
 	close_fdp(&u->registry_fd);
 	json_decref(u->config.order);
+	loop_timer_free(u->shutdown_timer);
+	for (struct vm_record *vm = luod->registry.vms; vm; vm = vm->next)
+		vm->vm->shut_down = false;
 	luod->registry.tsc_khz = luod_tsc_khz(luod);
 	registry_archive_update(&luod->registry);
 	luod->update = NULL;

@@ -21,6 +21,21 @@ static bool has_left(const struct vm *vm)
 	return vm->record->status == VM_STOPPED;
 }
 
+/* Its vmm has looked and said so; the others are not to wait for it. */
+static bool cannot_be_preserved(const struct update *u, int result)
+{
+	return u->question.verb == AGENT_PREPARE && result == -EOPNOTSUPP &&
+	       u->config.unpreservable == UNPRESERVABLE_SHUTDOWN;
+}
+
+static void update_without(struct vm *vm, const struct error *err)
+{
+	log_warning("%s; it is going to be shut down", error_message(err));
+	update_leave(vm);
+	vm->asked_prepare = false;
+	vm->shut_down = true;
+}
+
 static void ask_more(struct update *u);
 
 static void on_answer(struct vm *vm, int result, struct error *err, void *opaque)
@@ -29,6 +44,8 @@ static void on_answer(struct vm *vm, int result, struct error *err, void *opaque
 
 	if (result < 0 && has_left(vm))
 		update_leave(vm);
+	else if (cannot_be_preserved(u, result))
+		update_without(vm, err);
 	else if (result < 0)
 		note_failure(u, vm, result, err);
 	u->waiting--;

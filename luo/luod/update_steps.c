@@ -14,6 +14,7 @@
 #include "luo/luod/update.h"
 #include "luo/luod/update_ask.h"
 #include "luo/luod/update_jobs.h"
+#include "luo/luod/update_shutdown.h"
 
 /* What luod waits on top of what it grants a vmm. */
 #define GRACE_MS 5000U
@@ -103,6 +104,11 @@ static int pause_left(const struct update *u, unsigned int max_ms, unsigned int 
 	return 0;
 }
 
+static int run_shutdown(void *opaque, struct error *err)
+{
+	return shutdown_begin(opaque, err);
+}
+
 static int run_flush(void *opaque, struct error *err)
 {
 	return job_sync(opaque, UPDATE_SYNC_TIMEOUT_MS, err);
@@ -112,7 +118,7 @@ static int run_flush(void *opaque, struct error *err)
 static int refuse_newcomers(const struct update *u, struct error *err)
 {
 	for (struct vm_record *record = u->luod->registry.vms; record; record = record->next) {
-		if (record->in_update || record->status == VM_STOPPED ||
+		if (record->in_update || record->vm->shut_down || record->status == VM_STOPPED ||
 		    record->status == VM_FAILED)
 			continue;
 		return error_set(err, -EAGAIN,
@@ -194,6 +200,7 @@ const struct update_step update_steps[] = {
 	 undo_sessions}, /* luod holds one for each VM */
 	{"prepare", UPDATE_PREPARING, run_prepare,
 	 undo_prepare},					      /* memory is preserved; guests run */
+	{"shutdown", UPDATE_PREPARING, run_shutdown, NULL},   /* who cannot come along has ended */
 	{"flush", UPDATE_PREPARING, run_flush, NULL},	      /* file systems are nearly clean */
 	{"freeze", UPDATE_FREEZING, run_freeze, undo_freeze}, /* guests stand, states are written */
 	{"settle", UPDATE_FREEZING, run_settle, NULL},	      /* file systems are clean */

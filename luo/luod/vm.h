@@ -43,6 +43,7 @@ struct vm {
 	struct loop_timer *timer;	  /* deadline of the request */
 	struct loop_timer *hello_timer;	  /* deadline of the hello of a vmm that luod started */
 	bool asked_prepare, asked_freeze; /* what an undo has to take back */
+	bool shut_down;			  /* an update takes place without it: it is to end */
 	unsigned int asked_round;	  /* the last question of an update that came to it */
 	bool taking_up; /* in the new kernel: has one of the places for those that load at once */
 	bool restart;	/* once its vmm is gone, start it again to take up its session */

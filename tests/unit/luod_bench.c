@@ -156,7 +156,9 @@ static void obey(struct played_vmm *vmm, const struct agent_request *request)
 				    : request->verb == AGENT_FREEZE ? TIMELINE_FREEZE
 								    : TIMELINE_RUN;
 
-	vmm->phase = reply.phase = phase_after[request->verb];
+	if (request->verb != AGENT_POWER_BUTTON && request->verb != AGENT_SHUTDOWN)
+		vmm->phase = phase_after[request->verb];
+	reply.phase = vmm->phase;
 	timeline_begin(&reply.timeline, phase);
 	timeline_end(&reply.timeline, phase);
 	if (request->verb == AGENT_EXPORT)
@@ -167,7 +169,9 @@ static void obey(struct played_vmm *vmm, const struct agent_request *request)
 
 static void refuse(struct played_vmm *vmm, const struct agent_request *request)
 {
-	struct agent_reply reply = {.seq = request->seq, .code = -ENOMEM, .message = "no"};
+	bool cannot = vmm->conduct[request->verb] == CANNOT;
+	struct agent_reply reply = {
+		.seq = request->seq, .code = cannot ? -EOPNOTSUPP : -ENOMEM, .message = "no"};
 
 	if (request->verb == AGENT_RESUME)
 		vmm->phase = AGENT_PHASE_FAILED;
@@ -184,6 +188,7 @@ static void act(struct played_vmm *vmm, const struct agent_request *request)
 		obey(vmm, request);
 		break;
 	case REFUSE:
+	case CANNOT:
 		refuse(vmm, request);
 		break;
 	case POWEROFF:

@@ -18,6 +18,7 @@
 enum conduct {
 	OBEY,	  /* does it */
 	REFUSE,	  /* says no and stays as it was */
+	CANNOT,	  /* the same, because it cannot be preserved */
 	DIE,	  /* closes the connection */
 	POWEROFF, /* its guest ends: event "exit", then closes */
 	WAIT,	  /* does not answer */

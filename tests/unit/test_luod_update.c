@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "luo/luod/lifecycle.h"
 #include "luo/luod/vm.h"
 #include "luod_bench.h"
 
@@ -434,6 +435,70 @@ static void test_pause_too_long(void **state _unused_)
 	assert_second_update_works();
 }
 
+static const struct update_config without = {
+	.kernel = "/bin/true",
+	.cmdline = "liveupdate=on",
+	.freeze_timeout_ms = 1000,
+	.prepare_timeout_ms = 1000,
+	.unpreservable = UNPRESERVABLE_SHUTDOWN,
+	.shutdown_timeout_ms = 1000,
+};
+
+static bool b_is_told(struct bench *b)
+{
+	return strstr(b->vmms[1].journal, "power-button");
+}
+
+static bool b_is_forced(struct bench *b)
+{
+	return strstr(b->vmms[1].journal, "shutdown");
+}
+
+/* As a guest ends: its vmm says so, and its process is gone. */
+static void end_b(void)
+{
+	close_fdp(&bench.vmms[1].fd);
+	bench_settle(&bench);
+	lifecycle_on_gone(bench_record(&bench, "b")->vm, "its vmm exited with status 0", true);
+}
+
+static void test_unpreservable_is_shut_down(void **state _unused_)
+{
+	bench_record(&bench, "b")->preserve = false;
+	assert_int_equal(update_begin(&bench.luod, &plain, NULL), -EPERM);
+	assert_int_equal(update_begin(&bench.luod, &without, NULL), 0);
+	bench_until(&bench, b_is_told);
+	bench_settle(&bench);
+	/* The other one is prepared, and waits for it. */
+	assert_journals("prepare", "power-button");
+	end_b();
+	bench_until(&bench, bench_update_ended);
+	assert_ended(UPDATE_FAILED, "reboot refused");
+	assert_journals(ALL_THE_WAY, "power-button");
+	assert_int_equal(bench_record(&bench, "b")->status, VM_STOPPED);
+	assert_non_null(strstr(bench_record(&bench, "b")->why, "shut down for an update"));
+}
+
+/* Its vmm finds out what luod does not know; it does not obey its power button. */
+static void test_unpreservable_is_found_out(void **state _unused_)
+{
+	struct update_config config = without;
+
+	config.shutdown_timeout_ms = 50;
+	bench.vmms[1].conduct[AGENT_PREPARE] = CANNOT;
+	assert_int_equal(update_begin(&bench.luod, &config, NULL), 0);
+	bench_until(&bench, b_is_forced);
+	assert_journals("prepare", "prepare power-button shutdown");
+	end_b();
+	bench_until(&bench, bench_update_ended);
+	assert_ended(UPDATE_FAILED, "reboot refused");
+	assert_journals(ALL_THE_WAY, "prepare power-button shutdown");
+	/* Without the policy that is a reason for no update. */
+	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_RUNNING);
+	run_update(&plain);
+	assert_ended(UPDATE_FAILED, "vm b: prepare: no");
+}
+
 int main(void)
 {
 #define WITH_BENCH(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -458,6 +523,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_one_waits_for_the_other, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unpreservable_is_shut_down, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unpreservable_is_found_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_pause_too_long, set_up, tear_down),
 	};
 
