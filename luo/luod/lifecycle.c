@@ -330,6 +330,7 @@ void lifecycle_on_hello(struct vm *vm)
 		/* Nor is there anything to be rescued. */
 		if (vm->restart)
 			vm->restart = vm->record->resume = false;
+		handover_drop(&vm->handover);
 		r = vm_tell(vm, AGENT_ABORT, &err);
 		break;
 	case AGENT_PHASE_RELEASED:
@@ -344,6 +345,7 @@ void lifecycle_on_hello(struct vm *vm)
 		break;
 	case AGENT_PHASE_RUNNING:
 		vm->record->resume = false;
+		handover_drop(&vm->handover);
 		resume_check_end(vm->luod);
 		break;
 	case AGENT_PHASE_ADOPTED:

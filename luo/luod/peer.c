@@ -72,6 +72,11 @@ void peer_drop(struct peer *peer)
 	peer_free(peer);
 }
 
+void peer_hang_up(struct peer *peer)
+{
+	peer_free(peer);
+}
+
 static bool has_the_guest(enum agent_phase phase)
 {
 	return phase != AGENT_PHASE_WAITING && phase != AGENT_PHASE_ADOPTED &&
@@ -99,9 +104,8 @@ static int choose(struct peer *peer, const struct agent_hello *hello, struct vm 
 
 	if (judge && has && !had) {
 		end_leftover(vm, before->pid);
-		vm->peer = NULL;
+		peer_hang_up(before);
 		vm->record->resume = false;
-		peer_drop(before);
 		return 0;
 	}
 	if (judge && had && !has)

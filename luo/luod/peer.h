@@ -19,8 +19,9 @@ int peer_send(struct peer *peer, const json_t *message, const int *fds, unsigned
 
 /* What it says is that VM's from now on. */
 void peer_set_vm(struct peer *peer, struct vm *vm);
-/* Closes it, and its VM is not told. */
+/* Closes it. Its VM is not told; or it is, as if the other side had hung up. */
 void peer_drop(struct peer *peer);
+void peer_hang_up(struct peer *peer);
 
 /* SO_PEERCRED's, 0 when the process is in another PID namespace. */
 pid_t peer_pid(const struct peer *peer);

@@ -31,12 +31,12 @@ static void promote(struct upgrade *u)
 {
 	struct vm *vm = u->vm;
 	struct vm_record *record = vm->record;
-	struct peer *old = vm->peer;
 	pid_t old_pid = record->pid;
 
+	/* Whatever it was asked meanwhile is not answered any more. */
+	if (vm->peer)
+		peer_hang_up(vm->peer);
 	vm->peer = STEAL_PTR(u->next->peer);
-	if (old)
-		peer_drop(old);
 	if (vm->peer)
 		peer_set_vm(vm->peer, vm);
 	if (old_pid > 0)

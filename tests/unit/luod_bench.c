@@ -167,6 +167,13 @@ static void obey(struct played_vmm *vmm, const struct agent_request *request)
 		say(vmm, agent_reply_to_json(&reply));
 }
 
+void bench_answer(struct played_vmm *vmm, enum agent_verb verb)
+{
+	const struct agent_request request = {.seq = vmm->seq, .verb = verb};
+
+	obey(vmm, &request);
+}
+
 static void refuse(struct played_vmm *vmm, const struct agent_request *request)
 {
 	bool cannot = vmm->conduct[request->verb] == CANNOT;
@@ -217,6 +224,7 @@ static void play(struct played_vmm *vmm)
 	assert_int_equal(agent_request_from_json(message, &request, &err), 0);
 	json_decref(message);
 	vmm->sessions += count;
+	vmm->seq = request.seq;
 	if (request.tokens.count)
 		vmm->tokens = request.tokens;
 	for (unsigned int i = 0; i < count; i++)

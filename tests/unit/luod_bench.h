@@ -33,6 +33,7 @@ struct played_vmm {
 	char journal[256];     /* verbs in the order in which they came */
 	unsigned int sessions; /* descriptors that came along */
 	struct agent_tokens tokens;
+	uint32_t seq; /* of the last request */
 };
 
 struct bench_kernel {
@@ -66,6 +67,8 @@ void bench_up(struct bench *b);
 void bench_down(struct bench *b);
 /* Connects and says hello as that VM. */
 void bench_connect(struct bench *b, struct played_vmm *vmm, const char *id, enum agent_phase phase);
+/* Does at last what it was asked to, the last thing, and WAITs no more. */
+void bench_answer(struct played_vmm *vmm, enum agent_verb verb);
 /* Says a phase by itself. */
 void bench_say_phase(struct played_vmm *vmm, enum agent_phase phase);
 /* Turns the loop and the played vmms until done(opaque) is true; fails the test after 20 s. */

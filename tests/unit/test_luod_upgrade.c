@@ -329,6 +329,40 @@ static void test_luod_meets_both(void **state _unused_)
 	}
 }
 
+/* The one that has released its guest was asked to take it back, and has not answered yet. */
+static void test_luod_meets_the_other_in_between(void **state _unused_)
+{
+	old->conduct[AGENT_RESUME] = WAIT;
+	reconnect(old, OLD_PID, AGENT_PHASE_RELEASED);
+	assert_string_equal(old->journal, "resume");
+	reconnect(new, NEW_PID, AGENT_PHASE_RESUMED);
+	bench_settle(&bench);
+	assert_string_equal(new->journal, "finish");
+	assert_int_equal(new->phase, AGENT_PHASE_RUNNING);
+	assert_int_equal(vm()->record->status, VM_CONNECTED);
+	assert_nothing_is_left();
+}
+
+/* Nor does a question to the old vmm outlive it. */
+static void test_asked_meanwhile(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	old->conduct[AGENT_POWER_BUTTON] = WAIT;
+	new->conduct[AGENT_RESUME] = WAIT;
+	begin();
+	bench_connect(&bench, new, "a", AGENT_PHASE_WAITING);
+	for (unsigned int i = 0; i < 400 && !strstr(new->journal, "resume"); i++)
+		bench_settle(&bench);
+	assert_int_equal(vm_tell(vm(), AGENT_POWER_BUTTON, &err), 0);
+	bench_settle(&bench);
+	bench_answer(new, AGENT_RESUME);
+	bench_until(&bench, ended);
+	assert_int_equal(vm()->upgraded.state, UPGRADE_DONE);
+	assert_false(vm()->request.active);
+	assert_int_equal(vm()->record->status, VM_CONNECTED);
+}
+
 static void test_luod_ends_when_it_is_over(void **state _unused_)
 {
 	begin();
@@ -355,6 +389,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_old_one_is_gone_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_luod_meets_a_released_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_luod_meets_both, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_luod_meets_the_other_in_between, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_asked_meanwhile, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_luod_ends_when_it_is_over, set_up, tear_down),
 	};
 
