@@ -31,16 +31,16 @@ static void promote(struct upgrade *u)
 {
 	struct vm *vm = u->vm;
 	struct vm_record *record = vm->record;
-	pid_t old_pid = record->pid;
 
+	/* Before its connection ends: it would take its guest back. */
+	if (record->pid > 0)
+		kill(record->pid, SIGKILL);
 	/* Whatever it was asked meanwhile is not answered any more. */
 	if (vm->peer)
 		peer_hang_up(vm->peer);
 	vm->peer = STEAL_PTR(u->next->peer);
 	if (vm->peer)
 		peer_set_vm(vm->peer, vm);
-	if (old_pid > 0)
-		kill(old_pid, SIGKILL);
 	record->pid = u->record.pid;
 	record->phase = u->record.phase;
 	timeline_merge(&record->timeline, &u->record.timeline);
