@@ -73,10 +73,12 @@ static void rescue(struct vm *vm)
 static void fail(struct upgrade *u, const struct error *err)
 {
 	struct vm *vm = u->vm;
+	/* How it ended says more than that it does not answer. */
+	const char *why = u->next_died && u->gone[0] ? u->gone : error_message(err);
 
 	vm->upgraded.state = UPGRADE_FAILED;
-	registry_set_text(vm->upgraded.why, sizeof(vm->upgraded.why), error_message(err));
-	log_warning("vm %s: its vmm was not exchanged: %s", vm->record->id, error_message(err));
+	registry_set_text(vm->upgraded.why, sizeof(vm->upgraded.why), why);
+	log_warning("vm %s: its vmm was not exchanged: %s", vm->record->id, why);
 	if (!vm->peer && u->frozen && vm->record->status != VM_STOPPED)
 		rescue(vm);
 	else

@@ -13,6 +13,7 @@ struct upgrade {
 	/* The step under way waits for this of the new vmm's process. */
 	enum { WAIT_FOR_NOTHING, WAIT_FOR_HELLO, WAIT_FOR_END } waits;
 	bool frozen;		      /* the state is written: what luod holds is a whole guest */
+	bool next_died;		      /* by itself, and the exchange failed with it */
 	char gone[ERROR_MESSAGE_MAX]; /* how the new vmm ended, "" before */
 };
 

@@ -28,9 +28,8 @@ static void on_answer(struct vm *vm, int result, struct error *err, void *opaque
 {
 	struct upgrade *u = of(vm);
 
-	/* How it ended says more than that it does not answer. */
-	if (result == -EPIPE && vm == u->next && u->gone[0])
-		error_set(err, -EPIPE, "%s", u->gone);
+	if (result == -EPIPE && vm == u->next)
+		u->next_died = true;
 	engine_continue(&u->engine, result, err);
 }
 

@@ -176,7 +176,7 @@ static void test_new_one_dies(void **state _unused_)
 		memset(new->conduct, 0, sizeof(new->conduct));
 		new->conduct[verbs[i]] = DIE;
 		run();
-		assert_failed("went away");
+		assert_failed("/bin/true: was killed");
 	}
 }
 
