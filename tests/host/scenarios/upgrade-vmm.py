@@ -22,7 +22,7 @@ ROUND = 25
 
 
 def run(host):
-    peer = net_peer.Peer()
+    peer = net_peer.Peer(pause=0.2)
     host.needs["qemu"] = net_peer.options(host.folder)
     host.measure(f"boot of host kernel {host.old}", host.boot())
     updates.start_luod(host)
