@@ -19,8 +19,8 @@ static bool has_ended(const json_t *vm)
 }
 
 /* The VMs that luod knows; *doc keeps their strings. */
-static int load_vms(const struct ctl *ctl, struct preflight_vm **ret, size_t *ret_count,
-		    json_t **doc, struct error *err)
+static int load_vms(const struct ctl *ctl, bool without, struct preflight_vm **ret,
+		    size_t *ret_count, json_t **doc, struct error *err)
 {
 	struct preflight_vm *vms;
 	json_t *array, *vm;
@@ -36,7 +36,7 @@ static int load_vms(const struct ctl *ctl, struct preflight_vm **ret, size_t *re
 		return error_set(err, -ENOMEM, "preflight: out of memory");
 	json_array_foreach(array, i, vm)
 	{
-		if (has_ended(vm))
+		if (has_ended(vm) || (without && !json_is_true(json_object_get(vm, "preserve"))))
 			continue;
 		vms[(*ret_count)++] = (struct preflight_vm){
 			.id = doc_string(vm, "id"),
@@ -86,8 +86,9 @@ static int ask_luod(const struct ctl *ctl, const struct preflight_request *reque
 	return 0;
 }
 
-int ctl_preflight(const struct ctl *ctl, bool need_luod, struct preflight_request *request,
-		  struct report *report, json_t **keep, struct error *err)
+int ctl_preflight(const struct ctl *ctl, bool need_luod, bool without,
+		  struct preflight_request *request, struct report *report, json_t **keep,
+		  struct error *err)
 {
 	_cleanup_free_ struct preflight_vm *vms = NULL;
 	_cleanup_json_ json_t *doc = NULL;
@@ -98,7 +99,7 @@ int ctl_preflight(const struct ctl *ctl, bool need_luod, struct preflight_reques
 		return ask_luod(ctl, request, report, keep, err);
 	/* Files of another host: its VMs cannot be asked for. */
 	if (!request->root)
-		r = load_vms(ctl, &vms, &request->vm_count, &doc, &why);
+		r = load_vms(ctl, without, &vms, &request->vm_count, &doc, &why);
 	if (r < 0 && need_luod) {
 		*err = why;
 		return r;
@@ -134,7 +135,7 @@ int cmd_preflight(const struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(argv[0], "--kernel: name the kernel to go to");
 	if (ctl->url && request.root)
 		return ctl_usage(argv[0], "--root and --url exclude each other");
-	if (ctl_preflight(ctl, false, &request, &report, &keep, &err) < 0)
+	if (ctl_preflight(ctl, false, false, &request, &report, &keep, &err) < 0)
 		return ctl_fail(argv[0], &err);
 	if (ctl->json) {
 		_cleanup_json_ json_t *doc = report_to_json(&report);

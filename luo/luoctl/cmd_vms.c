@@ -211,15 +211,8 @@ int cmd_resume(const struct ctl *ctl, int argc, char **argv)
 
 	if (take_id(argc, argv, &option) != CTL_OK)
 		return CTL_USAGE;
-	if (binary) {
-		_cleanup_free_ char *absolute = realpath(binary, NULL);
-
-		if (!absolute) {
-			error_sys(&err, -errno, "%s", binary);
-			return ctl_fail(argv[0], &err);
-		}
-		json_object_set_new(body, "vmm", json_string(absolute));
-	}
+	if (ctl_set_file(ctl, body, "vmm", binary, &err) < 0)
+		return ctl_fail(argv[0], &err);
 	snprintf(path, sizeof(path), "/api/v1/vms/%s/resume", argv[1]);
 	if (api_call(ctl, "PUT", path, body, &doc, &err) < 0)
 		return ctl_fail(argv[0], &err);

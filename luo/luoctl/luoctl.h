@@ -60,6 +60,7 @@ int cmd_status(const struct ctl *ctl, int argc, char **argv);
 int cmd_stop(const struct ctl *ctl, int argc, char **argv);
 int cmd_timeline(const struct ctl *ctl, int argc, char **argv);
 int cmd_update(const struct ctl *ctl, int argc, char **argv);
+int cmd_upgrade_vmm(const struct ctl *ctl, int argc, char **argv);
 
 /*
  * One call of the API. body is borrowed, NULL for none. *ret is a new reference, NULL when the
@@ -87,6 +88,12 @@ int ctl_fail(const char *command, const struct error *err);
 /* Prints what is wrong with the command line. */
 int ctl_usage(const char *command, const char *fmt, ...) _printf_(2, 3);
 void ctl_print_json(const json_t *doc);
+
+/* Put an option's value into a document; text NULL: nothing. Files as whole paths, since luod has
+ * another working folder; numbers are milliseconds or counts, from 1. */
+int ctl_set_file(const struct ctl *ctl, json_t *body, const char *key, const char *path,
+		 struct error *err);
+int ctl_set_number(json_t *body, const char *key, const char *text, struct error *err);
 
 /* "" when absent. */
 const char *doc_string(const json_t *doc, const char *key);

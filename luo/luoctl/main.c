@@ -27,9 +27,13 @@ static const struct ctl_command commands[] = {
 	 "tell whether an update to that kernel would succeed, and why not", cmd_preflight},
 	{"update",
 	 "--kernel FILE [--initrd FILE] [--cmdline TEXT | --reuse-cmdline]\n"
-	 "           [--freeze-timeout MS] [--prepare-timeout MS] [--dry-run] [--no-wait]\n"
+	 "           [--freeze-timeout MS] [--prepare-timeout MS] [--pause-timeout MS]\n"
+	 "           [--at-once N] [--order ID,...] [--on-unpreservable refuse|shutdown]\n"
+	 "           [--shutdown-timeout MS] [--dry-run] [--no-wait]\n"
 	 "           [--skip-preflight]",
 	 "take all VMs through a kexec into another kernel", cmd_update},
+	{"upgrade-vmm", "[--vmm PATH] [--freeze-timeout MS] ID... | --all",
+	 "exchange the vmm of running VMs for another, on the kernel that runs", cmd_upgrade_vmm},
 	{"abort", "", "take back the update under way; all guests go on", cmd_abort},
 	{"history", "", "the updates there were", cmd_history},
 	{"timeline", "[--svg FILE] [UPDATE]",

@@ -56,6 +56,7 @@ static int read_config(json_t *body, struct update_config *config, struct error 
 {
 	struct problems problems = {0};
 	struct json_reader r;
+	const char *policy;
 
 	json_reader_init(&r, body, "", &problems);
 	snprintf(config->kernel, sizeof(config->kernel), "%s",
@@ -70,7 +71,19 @@ static int read_config(json_t *body, struct update_config *config, struct error 
 		&r, "freeze-timeout-ms", UPDATE_FREEZE_TIMEOUT_MS, 1, TIMEOUT_MAX_MS);
 	config->prepare_timeout_ms = (unsigned int)json_get_u64(
 		&r, "prepare-timeout-ms", UPDATE_PREPARE_TIMEOUT_MS, 1, TIMEOUT_MAX_MS);
+	config->pause_timeout_ms =
+		(unsigned int)json_get_u64(&r, "pause-timeout-ms", 0, 1, TIMEOUT_MAX_MS);
+	config->at_once = (unsigned int)json_get_u64(&r, "at-once", update_default_at_once(), 1,
+						     UPDATE_AT_ONCE_MAX);
+	config->shutdown_timeout_ms = (unsigned int)json_get_u64(
+		&r, "shutdown-timeout-ms", UPDATE_SHUTDOWN_TIMEOUT_MS, 1, TIMEOUT_MAX_MS);
+	policy = json_get_string(&r, "on-unpreservable", "refuse", 32);
+	config->order = json_get_array(&r, "order"); /* borrowed from the body */
 	json_reader_end(&r);
+	if (strcmp(policy, "shutdown") == 0)
+		config->unpreservable = UNPRESERVABLE_SHUTDOWN;
+	else if (strcmp(policy, "refuse") != 0)
+		problem_add(&problems, "on-unpreservable: must be refuse or shutdown");
 	if (config->kernel[0] != '/')
 		problem_add(&problems, "kernel: must be an absolute path");
 	if (config->initrd[0] && config->initrd[0] != '/')

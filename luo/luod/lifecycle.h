@@ -30,6 +30,16 @@ int lifecycle_resume(struct vm *vm, const char *binary, struct error *err);
  */
 int lifecycle_forget(struct vm *vm, bool discard, struct error *err);
 
+/*
+ * Starts binary as a vmm that waits for the guest it is to take up, and for its hello within
+ * hello_ms. -ENOEXEC: it cannot be started.
+ */
+int lifecycle_start_resuming(struct vm *vm, const char *binary, unsigned int hello_ms,
+			     struct error *err);
+
+/* Looks out for the end of the VM's process, whoever has started it. */
+void lifecycle_watch(struct vm *vm);
+
 /* A child has ended (from SIGCHLD). */
 void lifecycle_reap(struct luod *luod);
 

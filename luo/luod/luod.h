@@ -40,6 +40,8 @@ struct luod {
 	struct events *events;
 	struct update *update;	       /* the one under way on this kernel, or NULL */
 	struct loop_timer *save_timer; /* coalesces writes of the state file */
+	bool starting_more;	       /* VMs of the previous kernel are being started right now */
+	unsigned int upgrades;	       /* vmms that are being exchanged */
 	uint64_t revision;	       /* goes up with every change that a client can see */
 	int host_session;	       /* "luod" of the previous kernel, FD_NONE else */
 	uint64_t start_tsc;	       /* first instruction of this process */

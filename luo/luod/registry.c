@@ -107,6 +107,19 @@ void registry_remove(struct registry *reg, struct vm_record *record)
 	free(record);
 }
 
+void registry_move_first(struct registry *reg, struct vm_record *record)
+{
+	struct vm_record **link = &reg->vms;
+
+	while (*link && *link != record)
+		link = &(*link)->next;
+	if (!*link)
+		return;
+	*link = record->next;
+	record->next = reg->vms;
+	reg->vms = record;
+}
+
 void registry_set_text(char *field, size_t size, const char *text)
 {
 	json_t *check;

@@ -91,6 +91,7 @@ struct update_record {
 	uint64_t started_ns;	  /* CLOCK_REALTIME */
 	uint64_t kexec_begin_tsc; /* 0: did not come to it */
 	uint64_t kexec_end_tsc;
+	unsigned int at_once;	 /* VMs that are prepared or taken up side by side; 0: not told */
 	char from[RELEASE_SIZE]; /* uname -r */
 	char to[RELEASE_SIZE];
 	char why[ERROR_MESSAGE_MAX];
@@ -113,6 +114,7 @@ struct vm_record *registry_find(const struct registry *reg, const char *id);
 /* New record, or NULL when there are too many or memory is short. */
 struct vm_record *registry_add(struct registry *reg, const char *id);
 void registry_remove(struct registry *reg, struct vm_record *record);
+void registry_move_first(struct registry *reg, struct vm_record *record);
 
 /*
  * Copies text that came from elsewhere into a field, cut to its size. What is not UTF-8 is

@@ -32,12 +32,12 @@ static json_t *record_to_json(const struct vm_record *record)
 
 static json_t *update_to_json(const struct update_record *update)
 {
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s}", "id", update->id, "state",
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:i, s:s, s:s, s:s}", "id", update->id, "state",
 			 update_state_name(update->state), "started-ns",
 			 (json_int_t)update->started_ns, "kexec-begin",
 			 (json_int_t)update->kexec_begin_tsc, "kexec-end",
-			 (json_int_t)update->kexec_end_tsc, "from", update->from, "to", update->to,
-			 "why", update->why);
+			 (json_int_t)update->kexec_end_tsc, "at-once", (int)update->at_once, "from",
+			 update->from, "to", update->to, "why", update->why);
 }
 
 json_t *registry_to_json(const struct registry *reg, bool only_update)
@@ -120,6 +120,7 @@ static void read_update(json_t *json, struct update_record *update, struct probl
 	update->started_ns = json_get_u64(&r, "started-ns", 0, 0, INT64_MAX);
 	update->kexec_begin_tsc = json_get_u64(&r, "kexec-begin", 0, 0, INT64_MAX);
 	update->kexec_end_tsc = json_get_u64(&r, "kexec-end", 0, 0, INT64_MAX);
+	update->at_once = (unsigned int)json_get_u64(&r, "at-once", 0, 0, INT32_MAX);
 	copy_string(&r, "from", update->from, sizeof(update->from));
 	copy_string(&r, "to", update->to, sizeof(update->to));
 	copy_string(&r, "why", update->why, sizeof(update->why));

@@ -24,5 +24,6 @@ const struct http_route http_routes[] = {
 	{"PUT", "/api/v1/vms/{id}/resume", ACCESS_ADMIN, true, api_vm_resume},
 	{"PUT", "/api/v1/vms/{id}/shutdown", ACCESS_VM, false, api_vm_shutdown},
 	{"PUT", "/api/v1/vms/{id}/start", ACCESS_VM, false, api_vm_start},
+	{"POST", "/api/v1/vms/{id}/upgrade", ACCESS_ADMIN, true, api_vm_upgrade},
 };
 const unsigned int http_route_count = ARRAY_SIZE(http_routes);

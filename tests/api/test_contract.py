@@ -92,11 +92,13 @@ class Contract(PlayedCase):
     # Operation, path, a good body, what it must have.
     BODIES = [
         ("POST", "/api/v1/updates", {"kernel": "/nonexistent", "cmdline": "liveupdate=on kho=on", "initrd": "/nonexistent",
+                                     "at-once": 1, "order": ["web1"], "on-unpreservable": "shutdown", "pause-timeout-ms": 1,
                                      "dry-run": True, "freeze-timeout-ms": 1, "prepare-timeout-ms": 1}, ["kernel", "cmdline"]),
         ("POST", "/api/v1/preflight", {"kernel": "/nonexistent", "initrd": "/nonexistent", "cmdline": "x",
                                        "running-kernel": "/nonexistent"}, ["kernel"]),
         ("PUT", "/api/v1/vms/web1/owner", {"uid": 1}, ["uid"]),
         ("PUT", "/api/v1/vms/web1/resume", {"vmm": "/nonexistent"}, []),
+        ("POST", "/api/v1/vms/web3/upgrade", {"vmm": "/nonexistent", "freeze-timeout-ms": 1}, []),
     ]
 
     def setUp(self):
@@ -135,6 +137,9 @@ class Contract(PlayedCase):
         self.ask("PUT", "/api/v1/vms/web1/owner", {"uid": 1001})
         self.ask("PUT", "/api/v1/vms/web1/power-button")
         self.ask("POST", "/api/v1/preflight", {"kernel": "/bin/sh"})
+        self.ask("POST", "/api/v1/vms/web1/upgrade", {})
+        until(lambda: self.vm("web1").get("upgrade", {}).get("state", "under-way") != "under-way", "the exchange has ended")
+        until(lambda: self.vm("web1")["phase"] == "running", "web1 runs")
         self.end_of(self.begin(**{"dry-run": True}))
         ident = self.begin()
         self.ask("DELETE", f"/api/v1/updates/{ident}")
