@@ -63,7 +63,8 @@ int sock_listen(const char *path, int type, int *ret_fd, struct error *err)
 	umask(old_mask);
 	if (r < 0)
 		return error_sys(err, r, "socket %s: cannot bind", path);
-	if (listen(fd, 64) < 0)
+	/* A socket that is not blocking is refused when this is full: many may come at once. */
+	if (listen(fd, SOMAXCONN) < 0)
 		return error_sys(err, -errno, "socket %s: cannot listen", path);
 	*ret_fd = steal_fd(&fd);
 	return 0;

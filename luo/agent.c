@@ -17,6 +17,9 @@ static const char *const verb_names[AGENT_VERB_MAX] = {
 	[AGENT_FINISH] = "finish",
 	[AGENT_POWER_BUTTON] = "power-button",
 	[AGENT_SHUTDOWN] = "shutdown",
+	[AGENT_EXPORT] = "export",
+	[AGENT_ADOPT] = "adopt",
+	[AGENT_RELEASE] = "release",
 };
 
 static const char *const phase_names[AGENT_PHASE_MAX] = {
@@ -24,7 +27,8 @@ static const char *const phase_names[AGENT_PHASE_MAX] = {
 	[AGENT_PHASE_PREPARED] = "prepared", [AGENT_PHASE_FREEZING] = "freezing",
 	[AGENT_PHASE_FROZEN] = "frozen",     [AGENT_PHASE_WAITING] = "waiting",
 	[AGENT_PHASE_LOADED] = "loaded",     [AGENT_PHASE_RESUMED] = "resumed",
-	[AGENT_PHASE_FAILED] = "failed",
+	[AGENT_PHASE_FAILED] = "failed",     [AGENT_PHASE_ADOPTED] = "adopted",
+	[AGENT_PHASE_RELEASED] = "released",
 };
 
 static const char *const type_names[] = {
@@ -203,6 +207,40 @@ int agent_hello_from_json(json_t *message, struct agent_hello *ret, struct error
 	return r;
 }
 
+static void set_tokens(json_t *message, const struct agent_tokens *tokens)
+{
+	json_t *array;
+
+	if (!tokens->count)
+		return;
+	array = json_array();
+	for (unsigned int i = 0; i < tokens->count; i++)
+		json_array_append_new(array, json_integer((json_int_t)tokens->token[i]));
+	json_object_set_new(message, "tokens", array);
+}
+
+static void read_tokens(struct message_reader *m, struct agent_tokens *tokens)
+{
+	json_t *array = json_get_array(&m->r, "tokens"), *value;
+	size_t i;
+
+	if (json_array_size(array) > AGENT_TOKENS_MAX) {
+		problem_add(&m->problems, "tokens: more than %d", AGENT_TOKENS_MAX);
+		return;
+	}
+	json_array_foreach(array, i, value)
+	{
+		json_int_t token = json_is_integer(value) ? json_integer_value(value) : -1;
+
+		for (size_t k = 0; k < i; k++)
+			token = (json_int_t)tokens->token[k] == token ? -1 : token;
+		if (token < 0)
+			problem_add(&m->problems, "tokens[%zu]: no token, or there twice", i);
+		tokens->token[i] = (uint64_t)token;
+	}
+	tokens->count = (unsigned int)json_array_size(array);
+}
+
 json_t *agent_request_to_json(const struct agent_request *request)
 {
 	json_t *message =
@@ -212,6 +250,8 @@ json_t *agent_request_to_json(const struct agent_request *request)
 	if (message && request->timeout_ms)
 		json_object_set_new(message, "timeout-ms",
 				    json_integer((json_int_t)request->timeout_ms));
+	if (message)
+		set_tokens(message, &request->tokens);
 	return message;
 }
 
@@ -231,6 +271,7 @@ int agent_request_from_json(json_t *message, struct agent_request *ret, struct e
 	verb = json_get_string(&m.r, "verb", "", 32);
 	if (agent_verb_parse(verb, &request.verb) < 0)
 		problem_add(&m.problems, "verb: unknown verb \"%s\"", verb);
+	read_tokens(&m, &request.tokens);
 	r = end_message(&m, err);
 	if (r == 0)
 		*ret = request;
@@ -251,6 +292,7 @@ json_t *agent_reply_to_json(const struct agent_reply *reply)
 					      reply->message ? reply->message : ""));
 	if (reply->has_timeline)
 		json_object_set_new(message, "timeline", timeline_to_json(&reply->timeline));
+	set_tokens(message, &reply->tokens);
 	return message;
 }
 
@@ -288,6 +330,7 @@ int agent_reply_from_json(json_t *message, struct agent_reply *ret, struct error
 	require(&m, "seq");
 	require(&m, "ok");
 	read_error(&m, &reply);
+	read_tokens(&m, &reply.tokens);
 	timeline = json_get_array(&m.r, "timeline");
 	if (timeline) {
 		reply.has_timeline = true;

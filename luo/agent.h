@@ -17,6 +17,16 @@
  *   luod  {"type":"request", "seq":1, "verb":"resume"}       + session descriptor (retrieved)
  *   luod  {"type":"request", "seq":2, "verb":"finish"}
  *   luod  {"type":"request", "seq":3, "verb":"power-button"} | "shutdown"
+ *
+ * An exchange of the vmm on the same kernel hands descriptors over by the tokens of luo/tokens.h,
+ * in the order of "tokens": luod  {"type":"request", "seq":7, "verb":"export"}       to the old
+ * one: running -> prepared vmm   {"type":"reply", ..., "tokens":[0,256]}            + as many
+ * descriptors luod  {"type":"request", "seq":1, "verb":"adopt", "tokens":[0,256]} + the same, to
+ * the new one, while the guest runs: waiting -> adopted luod  {"type":"request", "seq":8,
+ * "verb":"freeze"}       to the old one luod  {"type":"request", "seq":9, "verb":"release"}      to
+ * the old one: frozen -> released, its machine is gone luod  {"type":"request", "seq":2,
+ * "verb":"resume"}       without a descriptor: to the new one, or back to the one that has released
+ *
  *   vmm   {"type":"reply", "seq":7, "ok":true, "phase":"prepared", "timeline":[...]}
  *   vmm   {"type":"reply", "seq":7, "ok":false, "phase":"running",
  *          "error":{"errno":12, "message":"..."}}
@@ -51,6 +61,9 @@ enum agent_verb {
 	AGENT_FINISH,
 	AGENT_POWER_BUTTON,
 	AGENT_SHUTDOWN,
+	AGENT_EXPORT,
+	AGENT_ADOPT,
+	AGENT_RELEASE,
 	AGENT_VERB_MAX,
 };
 
@@ -69,6 +82,9 @@ enum agent_phase {
 	AGENT_PHASE_LOADED,
 	AGENT_PHASE_RESUMED, /* runs, not finished */
 	AGENT_PHASE_FAILED,
+	AGENT_PHASE_ADOPTED,  /* has what the old vmm of an exchange exported; its guest runs there
+			       */
+	AGENT_PHASE_RELEASED, /* the old one: the guest is in the exported files alone */
 	AGENT_PHASE_MAX,
 };
 
@@ -101,10 +117,19 @@ struct agent_hello {
 	json_t *config;		/* NULL when not told */
 };
 
+/* What the descriptors beside a message are, in their order. */
+#define AGENT_TOKENS_MAX 64
+
+struct agent_tokens {
+	unsigned int count;
+	uint64_t token[AGENT_TOKENS_MAX];
+};
+
 struct agent_request {
 	uint32_t seq;
 	enum agent_verb verb;
-	uint32_t timeout_ms; /* 0: none given */
+	uint32_t timeout_ms;	    /* 0: none given */
+	struct agent_tokens tokens; /* of "adopt" */
 };
 
 struct agent_reply {
@@ -115,6 +140,7 @@ struct agent_reply {
 	const char *message; /* for the user, "" when ok */
 	bool has_timeline;
 	struct timeline timeline;
+	struct agent_tokens tokens; /* to "export" */
 };
 
 enum agent_event_kind {

@@ -24,6 +24,7 @@ struct agent {
 	bool told_absent;	  /* one line in the log for each absence */
 	bool busy;		  /* a request of seq is under way */
 	uint32_t seq;
+	enum agent_verb verb;
 	unsigned int connection; /* counts them */
 	unsigned int asked_on;	 /* the one that the request came by */
 };
@@ -42,9 +43,19 @@ static enum agent_phase to_agent_phase(enum update_phase phase)
 		[UPDATE_LOADED] = AGENT_PHASE_LOADED,
 		[UPDATE_RESUMED] = AGENT_PHASE_RESUMED,
 		[UPDATE_FAILED] = AGENT_PHASE_FAILED,
+		[UPDATE_ADOPTED] = AGENT_PHASE_ADOPTED,
+		[UPDATE_RELEASED] = AGENT_PHASE_RELEASED,
 	};
 
 	return map[phase];
+}
+
+/* Released, and not taken back yet: another try may come, of whoever asks. */
+static enum agent_phase phase_of(const struct vm *vm)
+{
+	if (vm_phase(vm) == UPDATE_FAILED && vm_has_table(vm))
+		return AGENT_PHASE_RELEASED;
+	return to_agent_phase(vm_phase(vm));
 }
 
 static void disconnect(struct agent *a)
@@ -57,17 +68,45 @@ static void disconnect(struct agent *a)
 	loop_timer_arm(a->retry, RETRY_NS, 0);
 }
 
+/*
+ * luod is gone, in the middle of an exchange. Who waits for a guest that another vmm runs waits for
+ * nothing: the luod that comes next knows of no exchange. Who has released one has it back, unless
+ * the other was quicker.
+ */
+static void lose(struct agent *a)
+{
+	const enum update_phase phase = vm_phase(a->vm);
+	const struct vm_request mine = {
+		.verb = phase == UPDATE_ADOPTED ? VM_QUIT : VM_RESUME_PRESERVED,
+		.caller = VM_CALLER_AGENT,
+		.session_fd = FD_NONE,
+	};
+	struct error err = ERROR_INIT;
+
+	disconnect(a);
+	if (phase != UPDATE_ADOPTED && phase != UPDATE_RELEASED)
+		return;
+	log_warning("the exchange of this vmm is off");
+	if (vm_request(a->vm, &mine, NULL, NULL, &err) < 0)
+		log_error("%s", error_message(&err));
+}
+
 /* Takes the reference. A luod that does not read loses the connection, and hears all in the next
  * hello. */
-static void say(struct agent *a, json_t *message)
+static void say_with_fds(struct agent *a, json_t *message, const int *fds, unsigned int count)
 {
 	struct error err = ERROR_INIT;
 
-	if (a->fd >= 0 && (!message || sock_send_json(a->fd, message, NULL, 0, &err) < 0)) {
+	if (a->fd >= 0 && (!message || sock_send_json(a->fd, message, fds, count, &err) < 0)) {
 		log_warning("luod at %s: %s", a->path, error_message(&err));
 		disconnect(a);
 	}
 	json_decref(message);
+}
+
+static void say(struct agent *a, json_t *message)
+{
+	say_with_fds(a, message, NULL, 0);
 }
 
 static void say_hello(struct agent *a)
@@ -79,7 +118,7 @@ static void say_hello(struct agent *a)
 		.id = config->id,
 		.pid = (uint32_t)getpid(),
 		.version = HOLDFAST_VERSION,
-		.phase = to_agent_phase(vm_phase(a->vm)),
+		.phase = phase_of(a->vm),
 		.preserve = config->preserve_on_update,
 		.memory = known ? config->memory : 0,
 		.cpus = known ? config->cpus : 0,
@@ -92,19 +131,44 @@ static void say_hello(struct agent *a)
 	json_decref(document);
 }
 
+/* The descriptors of an export that was just made. False: a message cannot carry so many. */
+static bool list_exported(const struct agent *a, struct agent_tokens *tokens,
+			  int fds[AGENT_TOKENS_MAX])
+{
+	const struct source_entry *entries = NULL;
+	unsigned int count = vm_exported(a->vm, &entries);
+
+	if (count > AGENT_TOKENS_MAX)
+		return false;
+	for (unsigned int i = 0; i < count; i++) {
+		tokens->token[i] = entries[i].token;
+		fds[i] = entries[i].fd;
+	}
+	tokens->count = count;
+	return true;
+}
+
 static void reply(struct agent *a, uint32_t seq, int result, const struct error *err)
 {
-	const struct agent_reply reply = {
+	static const struct error too_many = {.code = -E2BIG,
+					      .message = "more descriptors than a message carries"};
+	int fds[AGENT_TOKENS_MAX];
+	struct agent_reply reply = {
 		.seq = seq,
 		.ok = result == 0,
-		.phase = to_agent_phase(vm_phase(a->vm)),
+		.phase = phase_of(a->vm),
 		.code = result,
 		.message = result < 0 ? error_message(err) : "",
 		.has_timeline = true,
 		.timeline = *vm_timeline(a->vm),
 	};
 
-	say(a, agent_reply_to_json(&reply));
+	if (a->verb == AGENT_EXPORT && result == 0 && !list_exported(a, &reply.tokens, fds)) {
+		reply.ok = false;
+		reply.code = too_many.code;
+		reply.message = too_many.message;
+	}
+	say_with_fds(a, agent_reply_to_json(&reply), fds, reply.tokens.count);
 }
 
 static void request_done(void *opaque, int result, const struct error *err)
@@ -119,8 +183,26 @@ static void request_done(void *opaque, int result, const struct error *err)
 		loop_modify_fd(a->source, EPOLLIN);
 }
 
-static int perform(struct agent *a, const struct agent_request *request, int session_fd,
-		   struct error *err)
+/* What luod passes with "adopt"; takes the descriptors. */
+static int make_table(const struct agent_request *request, const int *fds, unsigned int count,
+		      struct source **ret, struct error *err)
+{
+	struct source_entry entries[AGENT_TOKENS_MAX];
+
+	if (count != request->tokens.count) {
+		for (unsigned int i = 0; i < count; i++)
+			close(fds[i]);
+		return error_set(err, -EBADMSG, "adopt: %u tokens, but %u descriptors",
+				 request->tokens.count, count);
+	}
+	for (unsigned int i = 0; i < count; i++)
+		entries[i] = (struct source_entry){request->tokens.token[i], fds[i]};
+	return source_table_new(entries, count, ret, err);
+}
+
+/* Takes the descriptors. One has a meaning but for "adopt"; more have none. */
+static int perform(struct agent *a, const struct agent_request *request, const int *fds,
+		   unsigned int count, struct error *err)
 {
 	static const enum vm_verb verbs[AGENT_VERB_MAX] = {
 		[AGENT_PREPARE] = VM_PREPARE,
@@ -131,19 +213,32 @@ static int perform(struct agent *a, const struct agent_request *request, int ses
 		[AGENT_FINISH] = VM_FINISH,
 		[AGENT_POWER_BUTTON] = VM_POWER_BUTTON,
 		[AGENT_SHUTDOWN] = VM_SHUTDOWN,
+		[AGENT_EXPORT] = VM_EXPORT,
+		[AGENT_ADOPT] = VM_ADOPT,
+		[AGENT_RELEASE] = VM_RELEASE,
 	};
-	const struct vm_request mine = {
+	struct vm_request mine = {
 		.verb = verbs[request->verb],
 		.caller = VM_CALLER_AGENT,
 		.timeout_ms = request->timeout_ms,
-		.session_fd = session_fd,
+		.session_fd = FD_NONE,
 	};
+	int r;
 
+	if (request->verb == AGENT_ADOPT) {
+		r = make_table(request, fds, count, &mine.table, err);
+		if (r < 0)
+			return r;
+	} else if (count > 0) {
+		mine.session_fd = fds[0];
+		for (unsigned int i = 1; i < count; i++)
+			close(fds[i]);
+	}
 	return vm_request(a->vm, &mine, request_done, a, err);
 }
 
-/* Takes session_fd. */
-static void handle(struct agent *a, json_t *message, int session_fd)
+/* Takes the descriptors. */
+static void handle(struct agent *a, json_t *message, const int *fds, unsigned int count)
 {
 	struct agent_request request;
 	struct error err = ERROR_INIT;
@@ -151,18 +246,19 @@ static void handle(struct agent *a, json_t *message, int session_fd)
 
 	if (agent_request_from_json(message, &request, &err) < 0) {
 		log_warning("luod at %s: %s", a->path, error_message(&err));
-		if (session_fd >= 0)
-			close(session_fd);
-		disconnect(a);
+		for (unsigned int i = 0; i < count; i++)
+			close(fds[i]);
+		lose(a);
 		return;
 	}
 	log_debug("luod asks: %s", agent_verb_name(request.verb));
 	a->busy = true;
 	a->seq = request.seq;
+	a->verb = request.verb;
 	a->asked_on = a->connection;
 	/* The next request waits in the socket. */
 	loop_modify_fd(a->source, 0);
-	r = perform(a, &request, session_fd, &err);
+	r = perform(a, &request, fds, count, &err);
 	if (r < 0)
 		request_done(a, r, &err);
 }
@@ -178,7 +274,7 @@ static void readable(void *opaque, uint32_t events)
 
 	if (a->busy || !(events & EPOLLIN)) {
 		log_warning("luod at %s went away", a->path);
-		disconnect(a);
+		lose(a);
 		return;
 	}
 	r = sock_recv_json(a->fd, &message, fds, &count, &err);
@@ -186,13 +282,10 @@ static void readable(void *opaque, uint32_t events)
 		return;
 	if (r < 0) {
 		log_warning("luod at %s: %s", a->path, error_message(&err));
-		disconnect(a);
+		lose(a);
 		return;
 	}
-	/* One descriptor has a meaning; more have none. */
-	for (unsigned int i = 1; i < count; i++)
-		close(fds[i]);
-	handle(a, message, count > 0 ? fds[0] : FD_NONE);
+	handle(a, message, fds, count);
 	json_decref(message);
 }
 
@@ -253,7 +346,7 @@ void agent_free(struct agent *a)
 void agent_phase_changed(struct agent *a, enum update_phase phase)
 {
 	const struct agent_event event = {.kind = AGENT_EVENT_PHASE,
-					  .phase = to_agent_phase(phase)};
+					  .phase = a ? phase_of(a->vm) : to_agent_phase(phase)};
 
 	if (a && a->fd >= 0 && phase != UPDATE_RETRIEVED)
 		say(a, agent_event_to_json(&event));

@@ -136,6 +136,11 @@ static void on_phase(void *opaque, enum update_phase phase)
 	/* Only now a resumed VM's configuration is known. The guest matters more than its doors. */
 	if (phase == UPDATE_LOADED && open_doors(p, &err) < 0)
 		log_error("%s", error_message(&err));
+	/* Its socket's path is for the vmm that goes on with the guest. */
+	if (phase == UPDATE_RELEASED && p->api) {
+		api_quiesce(p->api);
+		api_free(STEAL_PTR(p->api));
+	}
 	agent_phase_changed(p->agent, phase);
 }
 

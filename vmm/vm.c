@@ -177,6 +177,9 @@ static void on_phase(void *opaque, enum update_phase phase)
 	log_info("phase %s", update_phase_name(phase));
 	if (phase == UPDATE_LOADED)
 		tell_consoles(vm->parts.machine);
+	/* What the machine that was given up had still to say died with it. */
+	if (phase == UPDATE_RELEASED)
+		vm->pending = 0;
 	vm_look_again(vm);
 	vm->callbacks->phase(vm->opaque, phase);
 }

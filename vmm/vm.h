@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "vmm/config.h"
 #include "vmm/update/phases.h"
+#include "vmm/update/source.h"
 
 struct vm;
 
@@ -28,7 +29,10 @@ enum vm_verb {
 	VM_ABORT,
 	VM_RESUME_PRESERVED,
 	VM_FINISH,
-	VM_QUIT, /* in any phase: the process ends and gives up whatever it holds */
+	VM_EXPORT,  /* prepare for an exchange of the vmm: see vm_exported() */
+	VM_ADOPT,   /* take over what another vmm exported, while that one runs the guest */
+	VM_RELEASE, /* frozen: give up the machine, so that who adopted can have its own */
+	VM_QUIT,    /* in any phase: the process ends and gives up whatever it holds */
 	VM_VERB_MAX,
 };
 
@@ -42,8 +46,9 @@ enum vm_caller {
 struct vm_request {
 	enum vm_verb verb;
 	enum vm_caller caller;
-	uint32_t timeout_ms; /* for freeze; 0: the default */
-	int session_fd;	     /* of the agent, for prepare and resume-preserved; else FD_NONE */
+	uint32_t timeout_ms;  /* for freeze; 0: the default */
+	int session_fd;	      /* of the agent, for prepare and resume-preserved; else FD_NONE */
+	struct source *table; /* for adopt: what was exported; else NULL */
 };
 
 /* result 0, or a negative errno with words. */
@@ -68,9 +73,9 @@ void vm_free(struct vm *vm);
 int vm_boot(struct vm *vm, struct error *err);
 
 /*
- * Takes request->session_fd, always. Refused: a negative errno, done is not called. -EBUSY: not in
- * this phase, the message says in which. -EPERM: the agent alone may ask for it. Else done is
- * called once, perhaps before this returns.
+ * Takes request->session_fd and request->table, always. Refused: a negative errno, done is not
+ * called. -EBUSY: not in this phase, the message says in which. -EPERM: the agent alone may ask for
+ * it. Else done is called once, perhaps before this returns.
  */
 int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done, void *opaque,
 	       struct error *err);
@@ -89,6 +94,11 @@ int vm_resize_disk(struct vm *vm, const char *id, uint64_t size, struct error *e
 /* Asks the guest for so much of its memory (bytes), see virtio_balloon_resize(). -EBUSY, -ENOENT,
  * -EINVAL. */
 int vm_resize_balloon(struct vm *vm, uint64_t size, struct error *err);
+
+/* Whether what an update works on are exported files: an exchange of the vmm. */
+bool vm_has_table(const struct vm *vm);
+/* What VM_EXPORT made ready, descriptors borrowed; 0 in every other phase. */
+unsigned int vm_exported(const struct vm *vm, const struct source_entry **ret);
 
 enum update_phase vm_phase(const struct vm *vm);
 const struct vm_config *vm_config(const struct vm *vm);

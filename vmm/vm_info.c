@@ -4,6 +4,16 @@
 #include "base/version.h"
 #include "vmm/vm_priv.h"
 
+bool vm_has_table(const struct vm *vm)
+{
+	return steps_have_table(vm->steps);
+}
+
+unsigned int vm_exported(const struct vm *vm, const struct source_entry **ret)
+{
+	return update_phase(vm->update) == UPDATE_PREPARED ? steps_table(vm->steps, ret) : 0;
+}
+
 enum update_phase vm_phase(const struct vm *vm)
 {
 	return update_phase(vm->update);
@@ -28,7 +38,10 @@ bool vm_holds_only_copy(const struct vm *vm)
 {
 	enum update_phase phase = update_phase(vm->update);
 
-	if (phase == UPDATE_FROZEN || phase == UPDATE_FREEZING)
+	if (phase == UPDATE_FROZEN || phase == UPDATE_FREEZING || phase == UPDATE_RELEASED)
+		return true;
+	/* Released, and could not be taken back: luod may be gone, and its duplicates with it. */
+	if (phase == UPDATE_FAILED && steps_have_table(vm->steps))
 		return true;
 	/* The agent has a duplicate of a session that it passed. */
 	if (!vm->own_session)

@@ -16,6 +16,9 @@ static const char *const verb_names[VM_VERB_MAX] = {
 	[VM_ABORT] = "abort",
 	[VM_RESUME_PRESERVED] = "resume what was preserved",
 	[VM_FINISH] = "finish",
+	[VM_EXPORT] = "export",
+	[VM_ADOPT] = "adopt",
+	[VM_RELEASE] = "release",
 	[VM_QUIT] = "quit",
 };
 
@@ -125,6 +128,10 @@ static int choose_source(struct vm *vm, const struct vm_request *request, int se
 	struct source *source;
 	int r;
 
+	/* A guest that was exported: its files are in hand, here or nowhere. */
+	if (request->caller == VM_CALLER_AGENT && fd < 0 && request->verb == VM_RESUME_PRESERVED &&
+	    steps_have_table(vm->steps))
+		return 0;
 	if (request->caller == VM_CALLER_AGENT && fd < 0)
 		return error_set(err, -EINVAL, "the agent passed no session for VM %s", id);
 	if (request->caller == VM_CALLER_AGENT)
@@ -180,6 +187,67 @@ static int request_resume_preserved(struct vm *vm, const struct vm_request *requ
 	return start_with_source(vm, &mine, UPDATE_RESUME, resumed, done, opaque, err);
 }
 
+/* luod holds the other end of an exchange. */
+static int refuse_without_agent(const struct vm *vm, const struct vm_request *request,
+				struct error *err)
+{
+	if (request->caller == VM_CALLER_AGENT)
+		return 0;
+	return error_set(err, -EPERM,
+			 "VM %s: its vmm is exchanged by luod alone: use luoctl "
+			 "upgrade-vmm",
+			 vm->parts.config.id);
+}
+
+/* Takes table. */
+static int start_with_table(struct vm *vm, const struct vm_request *request, struct source *table,
+			    enum update_verb verb, vm_done_fn *done, void *opaque,
+			    struct error *err)
+{
+	int r = refuse_without_agent(vm, request, err);
+
+	if (r == 0)
+		r = update_can(vm->update, verb, err);
+	if (r < 0) {
+		source_free(table);
+		return r;
+	}
+	steps_set_source(vm->steps, table);
+	vm->own_session = false;
+	return start_edge(vm, verb, answer, done, opaque, err);
+}
+
+static int request_export(struct vm *vm, const struct vm_request *request, vm_done_fn *done,
+			  void *opaque, struct error *err)
+{
+	struct source *table;
+	int r = source_table_new(NULL, 0, &table, err);
+
+	return r < 0 ? r : start_with_table(vm, request, table, UPDATE_PREPARE, done, opaque, err);
+}
+
+static int request_adopt(struct vm *vm, const struct vm_request *request, struct source *table,
+			 vm_done_fn *done, void *opaque, struct error *err)
+{
+	if (!table)
+		return error_set(err, -EINVAL, "VM %s: there is nothing to adopt",
+				 vm->parts.config.id);
+	return start_with_table(vm, request, table, UPDATE_ADOPT, done, opaque, err);
+}
+
+static int request_release(struct vm *vm, const struct vm_request *request, vm_done_fn *done,
+			   void *opaque, struct error *err)
+{
+	int r = refuse_without_agent(vm, request, err);
+
+	if (r == 0 && !steps_have_table(vm->steps))
+		r = error_set(err, -EBUSY,
+			      "VM %s: it was prepared for a kexec, not for an "
+			      "exchange of its vmm",
+			      vm->parts.config.id);
+	return r < 0 ? r : start_edge(vm, UPDATE_RELEASE, answer, done, opaque, err);
+}
+
 static int request_freeze(struct vm *vm, const struct vm_request *request, vm_done_fn *done,
 			  void *opaque, struct error *err)
 {
@@ -232,12 +300,19 @@ static int finish_now(struct vm *vm, enum vm_verb verb, vm_done_fn *done, void *
 	return r;
 }
 
+static void source_freep(struct source **p)
+{
+	source_free(*p);
+}
+
 int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done, void *opaque,
 	       struct error *err)
 {
 	_cleanup_fd_ int fd = request->session_fd;
+	_cleanup_(source_freep) struct source *table = request->table;
 	struct vm_request mine = *request;
 
+	mine.table = NULL;
 	switch (request->verb) {
 	case VM_PREPARE:
 		mine.session_fd = steal_fd(&fd);
@@ -259,6 +334,12 @@ int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done
 		return start_edge(vm, UPDATE_ABORT, answer, done, opaque, err);
 	case VM_FINISH:
 		return start_edge(vm, UPDATE_FINISH, answer, done, opaque, err);
+	case VM_EXPORT:
+		return request_export(vm, &mine, done, opaque, err);
+	case VM_ADOPT:
+		return request_adopt(vm, &mine, STEAL_PTR(table), done, opaque, err);
+	case VM_RELEASE:
+		return request_release(vm, &mine, done, opaque, err);
 	case VM_RESUME:
 		/* A guest that was preserved in a pause of its user's making. */
 		if (update_phase(vm->update) == UPDATE_LOADED && vm->parts.held &&

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* luoctl timeline: how long each phase of the last update took, for each VM, across both kernels.
- */
+/* luoctl timeline: how long each phase of an update took, for each VM, across both kernels; and
+ * luoctl history: the updates there were. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/util.h"
+#include "luo/agent.h"
 #include "luo/luoctl/luoctl.h"
+#include "luo/luoctl/timeline_svg.h"
 #include "luo/timeline.h"
 
 static const json_t *find_phase(const json_t *timeline, const char *name)
@@ -81,18 +85,103 @@ static void print_update(const json_t *doc)
 	print_vms(vms);
 }
 
+static int write_svg(const json_t *doc, const char *path, struct error *err)
+{
+	bool to_stdout = strcmp(path, "-") == 0;
+	FILE *out = to_stdout ? stdout : fopen(path, "we");
+	int r;
+
+	if (!out)
+		return error_sys(err, -errno, "%s", path);
+	r = timeline_svg(doc, out, err);
+	if ((to_stdout ? fflush(out) : fclose(out)) != 0 && r == 0)
+		r = error_sys(err, -errno, "%s", path);
+	return r;
+}
+
 int cmd_timeline(const struct ctl *ctl, int argc, char **argv)
+{
+	const char *svg = NULL;
+	const struct ctl_option option = {"svg", &svg, NULL};
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	char path[256] = "/api/v1/timeline";
+	int count;
+
+	if (ctl_options(argc, argv, &option, 1, &count) < 0)
+		return CTL_USAGE;
+	if (count > 1 || (count == 1 && !agent_id_is_valid(argv[1])))
+		return ctl_usage(argv[0], "name one update, or none for the newest");
+	if (count == 1)
+		snprintf(path, sizeof(path), "/api/v1/updates/%s", argv[1]);
+	if (api_call(ctl, "GET", path, NULL, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	if (svg)
+		return write_svg(doc, svg, &err) < 0 ? ctl_fail(argv[0], &err) : CTL_OK;
+	if (ctl->json)
+		ctl_print_json(doc);
+	else
+		print_update(doc);
+	return CTL_OK;
+}
+
+/* The longest blackout of its VMs, or NULL. */
+static const json_t *longest_blackout(const json_t *vms)
+{
+	const json_t *longest = NULL, *vm;
+	size_t i;
+
+	json_array_foreach(vms, i, vm)
+	{
+		const json_t *ms = json_object_get(vm, "blackout-ms");
+
+		if (ms && (!longest || json_number_value(ms) > json_number_value(longest)))
+			longest = ms;
+	}
+	return longest;
+}
+
+static void print_history(const json_t *updates)
+{
+	static const char *const titles[] = {"STARTED", "UPDATE", "STATE",   "FROM",
+					     "TO",	"VMS",	  "BLACKOUT"};
+	struct table table;
+	const json_t *update;
+	size_t i;
+
+	table_init(&table, titles, ARRAY_SIZE(titles));
+	json_array_foreach(updates, i, update)
+	{
+		time_t seconds = (time_t)(doc_integer(update, "started-ns") / 1000000000);
+		char started[32] = "";
+		struct tm tm;
+
+		if (localtime_r(&seconds, &tm))
+			strftime(started, sizeof(started), "%Y-%m-%d %H:%M:%S", &tm);
+		table_cell(&table, "%s", started);
+		table_cell(&table, "%s", doc_string(update, "id"));
+		table_cell(&table, "%s", doc_string(update, "state"));
+		table_cell(&table, "%s", doc_string(update, "from"));
+		table_cell(&table, "%s", doc_string(update, "to"));
+		table_cell(&table, "%zu", json_array_size(json_object_get(update, "vms")));
+		ms_cell(&table, longest_blackout(json_object_get(update, "vms")));
+	}
+	table_print(&table);
+	table_done(&table);
+}
+
+int cmd_history(const struct ctl *ctl, int argc, char **argv)
 {
 	_cleanup_json_ json_t *doc = NULL;
 	struct error err = ERROR_INIT;
 
 	if (argc > 1)
 		return ctl_usage(argv[0], "%s: it takes no argument", argv[1]);
-	if (api_call(ctl, "GET", "/api/v1/timeline", NULL, &doc, &err) < 0)
+	if (api_call(ctl, "GET", "/api/v1/updates", NULL, &doc, &err) < 0)
 		return ctl_fail(argv[0], &err);
 	if (ctl->json)
 		ctl_print_json(doc);
 	else
-		print_update(doc);
+		print_history(json_object_get(doc, "updates"));
 	return CTL_OK;
 }

@@ -7,51 +7,49 @@
 #include "base/util.h"
 #include "luo/luoctl/luoctl.h"
 #include "luo/luoctl/preflight.h"
+#include "luo/luoctl/progress.h"
 
 struct update_options {
-	const char *kernel, *initrd, *cmdline, *freeze_timeout, *prepare_timeout;
+	const char *kernel, *initrd, *cmdline, *freeze_timeout, *prepare_timeout, *pause_timeout,
+		*at_once, *order, *on_unpreservable, *shutdown_timeout;
 	bool reuse_cmdline, dry_run, no_wait, skip_preflight;
 };
 
-/* luod has another working folder than this shell: it is told whole paths. */
-static int set_file(json_t *body, const char *key, const char *path, struct error *err)
+/* "a,b,c" as an array. */
+static json_t *split(const char *text)
 {
-	_cleanup_free_ char *absolute = NULL;
+	json_t *array = json_array();
 
-	if (!path)
-		return 0;
-	absolute = realpath(path, NULL);
-	if (!absolute)
-		return error_sys(err, -errno, "--%s %s", key, path);
-	json_object_set_new(body, key, json_string(absolute));
-	return 0;
+	while (*text) {
+		size_t length = strcspn(text, ",");
+
+		json_array_append_new(array, json_stringn(text, length));
+		text += length + (text[length] == ',');
+	}
+	return array;
 }
 
-static int set_number(json_t *body, const char *key, const char *text, struct error *err)
+static int make_body(const struct ctl *ctl, const struct update_options *o, json_t *body,
+		     struct error *err)
 {
-	unsigned long value;
-	char *end;
-
-	if (!text)
-		return 0;
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || *end || end == text || text[0] == '-' || value == 0)
-		return error_set(err, -EINVAL, "%s: %s is not a number of milliseconds", key, text);
-	json_object_set_new(body, key, json_integer((json_int_t)value));
-	return 0;
-}
-
-static int make_body(const struct update_options *o, json_t *body, struct error *err)
-{
-	int r = set_file(body, "kernel", o->kernel, err);
+	int r = ctl_set_file(ctl, body, "kernel", o->kernel, err);
 
 	if (r == 0)
-		r = set_file(body, "initrd", o->initrd, err);
+		r = ctl_set_file(ctl, body, "initrd", o->initrd, err);
 	if (r == 0)
-		r = set_number(body, "freeze-timeout-ms", o->freeze_timeout, err);
+		r = ctl_set_number(body, "freeze-timeout-ms", o->freeze_timeout, err);
 	if (r == 0)
-		r = set_number(body, "prepare-timeout-ms", o->prepare_timeout, err);
+		r = ctl_set_number(body, "prepare-timeout-ms", o->prepare_timeout, err);
+	if (r == 0)
+		r = ctl_set_number(body, "pause-timeout-ms", o->pause_timeout, err);
+	if (r == 0)
+		r = ctl_set_number(body, "at-once", o->at_once, err);
+	if (r == 0)
+		r = ctl_set_number(body, "shutdown-timeout-ms", o->shutdown_timeout, err);
+	if (o->on_unpreservable)
+		json_object_set_new(body, "on-unpreservable", json_string(o->on_unpreservable));
+	if (o->order)
+		json_object_set_new(body, "order", split(o->order));
 	if (o->cmdline)
 		json_object_set_new(body, "cmdline", json_string(o->cmdline));
 	else
@@ -108,6 +106,19 @@ static int report_end(const struct ctl *ctl, const char *command, const json_t *
 	return strcmp(state, "partial") == 0 ? CTL_PARTIAL : CTL_FAILED;
 }
 
+/* On a terminal: the whole update, drawn anew with every event. */
+static int watch(const struct ctl *ctl, const char *command, json_t **doc)
+{
+	struct error err = ERROR_INIT;
+	json_t *end = NULL;
+
+	if (progress_follow(ctl, doc_string(*doc, "id"), &end, &err) < 0)
+		return ctl_fail(command, &err);
+	json_decref(*doc);
+	*doc = end;
+	return report_end(ctl, command, end);
+}
+
 static int follow(const struct ctl *ctl, const char *command, json_t **doc)
 {
 	char shown[4096] = "", path[256], id[64];
@@ -133,7 +144,9 @@ static int run_preflight(const struct ctl *ctl, const struct update_options *o, 
 	struct preflight_request request = {
 		.kernel = o->kernel, .initrd = o->initrd, .cmdline = o->cmdline};
 	_cleanup_report_ struct report report = {0};
-	int r = ctl_preflight(ctl, true, &request, &report, err);
+	_cleanup_json_ json_t *keep = NULL;
+	bool without = o->on_unpreservable && strcmp(o->on_unpreservable, "shutdown") == 0;
+	int r = ctl_preflight(ctl, true, without, &request, &report, &keep, err);
 
 	if (r < 0)
 		return r;
@@ -158,6 +171,11 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 		{"reuse-cmdline", NULL, &o.reuse_cmdline},
 		{"freeze-timeout", &o.freeze_timeout, NULL},
 		{"prepare-timeout", &o.prepare_timeout, NULL},
+		{"pause-timeout", &o.pause_timeout, NULL},
+		{"at-once", &o.at_once, NULL},
+		{"order", &o.order, NULL},
+		{"on-unpreservable", &o.on_unpreservable, NULL},
+		{"shutdown-timeout", &o.shutdown_timeout, NULL},
 		{"dry-run", NULL, &o.dry_run},
 		{"no-wait", NULL, &o.no_wait},
 		{"skip-preflight", NULL, &o.skip_preflight},
@@ -172,10 +190,12 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(argv[0], "--kernel: name the kernel to go to");
 	if (o.cmdline && o.reuse_cmdline)
 		return ctl_usage(argv[0], "--cmdline and --reuse-cmdline exclude each other");
-	if (make_body(&o, body, &err) < 0 ||
+	if (make_body(ctl, &o, body, &err) < 0 ||
 	    (!o.skip_preflight && run_preflight(ctl, &o, &err) < 0) ||
 	    api_call(ctl, "POST", "/api/v1/updates", body, &doc, &err) < 0)
 		return ctl_fail(argv[0], &err);
+	if (!o.no_wait && !ctl->json && isatty(STDOUT_FILENO))
+		return watch(ctl, argv[0], &doc);
 	if (!o.no_wait)
 		return follow(ctl, argv[0], &doc);
 	if (ctl->json)

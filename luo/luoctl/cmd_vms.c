@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* luoctl list, start, stop, resume, forget */
+/* luoctl list, create, start, stop, owner, resume, forget */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,27 +72,100 @@ static int wait_for_start(const struct ctl *ctl, const char *command, const char
 	return CTL_OK;
 }
 
-int cmd_start(const struct ctl *ctl, int argc, char **argv)
+static int print_started(const struct ctl *ctl, const char *command, const char *id, json_t **doc)
 {
-	_cleanup_json_ json_t *config = NULL;
-	_cleanup_json_ json_t *doc = NULL;
-	struct error err = ERROR_INIT;
-	int status;
+	int status = wait_for_start(ctl, command, id, doc);
 
-	if (argc != 2 || argv[1][0] == '-')
-		return ctl_usage(argv[0], "name one file with the VM's configuration");
-	if (json_load_path(argv[1], &config, &err) < 0)
-		return ctl_fail(argv[0], &err);
-	if (api_call(ctl, "POST", "/api/v1/vms", config, &doc, &err) < 0)
-		return ctl_fail(argv[0], &err);
-	status = wait_for_start(ctl, argv[0], doc_string(config, "id"), &doc);
 	if (status != CTL_OK)
 		return status;
 	if (ctl->json)
+		ctl_print_json(*doc);
+	else
+		printf("%s: %s (pid %lld)\n", doc_string(*doc, "id"), doc_string(*doc, "phase"),
+		       doc_integer(*doc, "pid"));
+	return CTL_OK;
+}
+
+/* Takes "[--owner UID] FILE" or, where an id will do, "ID"; argv[1] is that then. */
+static int take_file(int argc, char **argv, const char **owner, const char *what)
+{
+	const struct ctl_option option = {"owner", owner, NULL};
+	int count;
+
+	if (ctl_options(argc, argv, &option, 1, &count) < 0)
+		return CTL_USAGE;
+	if (count != 1 || (*owner && strspn(*owner, "0123456789") != strlen(*owner)))
+		return ctl_usage(argv[0], "name one %s; an owner is a number", what);
+	return CTL_OK;
+}
+
+static int post_file(const struct ctl *ctl, const char *file, const char *owner, bool start,
+		     json_t **doc, struct error *err)
+{
+	_cleanup_json_ json_t *config = NULL;
+	char path[128];
+	int r = json_load_path(file, &config, err);
+
+	snprintf(path, sizeof(path), "/api/v1/vms?start=%s%s%.20s", start ? "true" : "false",
+		 owner ? "&owner=" : "", owner ? owner : "");
+	return r < 0 ? r : api_call(ctl, "POST", path, config, doc, err);
+}
+
+int cmd_create(const struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	const char *owner = NULL;
+
+	if (take_file(argc, argv, &owner, "file with the VM's configuration") != CTL_OK)
+		return CTL_USAGE;
+	if (post_file(ctl, argv[1], owner, false, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	if (ctl->json)
 		ctl_print_json(doc);
 	else
-		printf("%s: %s (pid %lld)\n", doc_string(doc, "id"), doc_string(doc, "phase"),
-		       doc_integer(doc, "pid"));
+		printf("%s: created\n", doc_string(doc, "id"));
+	return CTL_OK;
+}
+
+int cmd_start(const struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	const char *owner = NULL;
+	char path[256], id[64];
+	int r;
+
+	if (take_file(argc, argv, &owner, "file with the VM's configuration, or one VM") != CTL_OK)
+		return CTL_USAGE;
+	if (agent_id_is_valid(argv[1]) && access(argv[1], F_OK) < 0) {
+		snprintf(path, sizeof(path), "/api/v1/vms/%s/start", argv[1]);
+		r = api_call(ctl, "PUT", path, NULL, &doc, &err);
+	} else {
+		r = post_file(ctl, argv[1], owner, true, &doc, &err);
+	}
+	if (r < 0)
+		return ctl_fail(argv[0], &err);
+	snprintf(id, sizeof(id), "%s", doc_string(doc, "id"));
+	return print_started(ctl, argv[0], id, &doc);
+}
+
+int cmd_owner(const struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_json_ json_t *body = NULL;
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	char path[256];
+	uint64_t uid;
+
+	if (argc != 3 || !agent_id_is_valid(argv[1]) || size_parse(argv[2], &uid) < 0)
+		return ctl_usage(argv[0], "name one VM and a user's number");
+	body = json_pack("{s:I}", "uid", (json_int_t)uid);
+	snprintf(path, sizeof(path), "/api/v1/vms/%s/owner", argv[1]);
+	if (api_call(ctl, "PUT", path, body, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	if (ctl->json)
+		ctl_print_json(doc);
 	return CTL_OK;
 }
 
@@ -138,15 +211,8 @@ int cmd_resume(const struct ctl *ctl, int argc, char **argv)
 
 	if (take_id(argc, argv, &option) != CTL_OK)
 		return CTL_USAGE;
-	if (binary) {
-		_cleanup_free_ char *absolute = realpath(binary, NULL);
-
-		if (!absolute) {
-			error_sys(&err, -errno, "%s", binary);
-			return ctl_fail(argv[0], &err);
-		}
-		json_object_set_new(body, "vmm", json_string(absolute));
-	}
+	if (ctl_set_file(ctl, body, "vmm", binary, &err) < 0)
+		return ctl_fail(argv[0], &err);
 	snprintf(path, sizeof(path), "/api/v1/vms/%s/resume", argv[1]);
 	if (api_call(ctl, "PUT", path, body, &doc, &err) < 0)
 		return ctl_fail(argv[0], &err);

@@ -31,6 +31,40 @@ void ctl_print_json(const json_t *doc)
 	putchar('\n');
 }
 
+int ctl_set_file(const struct ctl *ctl, json_t *body, const char *key, const char *path,
+		 struct error *err)
+{
+	_cleanup_free_ char *absolute = NULL;
+
+	if (!path)
+		return 0;
+	/* Over the network the file is on the host: luod looks for it. */
+	if (ctl->url) {
+		json_object_set_new(body, key, json_string(path));
+		return 0;
+	}
+	absolute = realpath(path, NULL);
+	if (!absolute)
+		return error_sys(err, -errno, "--%s %s", key, path);
+	json_object_set_new(body, key, json_string(absolute));
+	return 0;
+}
+
+int ctl_set_number(json_t *body, const char *key, const char *text, struct error *err)
+{
+	unsigned long value;
+	char *end;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || *end || end == text || text[0] == '-' || value == 0 || value > INT32_MAX)
+		return error_set(err, -EINVAL, "%s: %s is not a number from 1", key, text);
+	json_object_set_new(body, key, json_integer((json_int_t)value));
+	return 0;
+}
+
 const char *doc_string(const json_t *doc, const char *key)
 {
 	const char *text = json_string_value(json_object_get(doc, key));

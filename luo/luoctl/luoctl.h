@@ -27,8 +27,10 @@ enum {
 };
 
 struct ctl {
-	const char *socket; /* of luod's HTTP API */
-	bool json;	    /* for scripts: documents instead of tables */
+	const char *socket;		 /* of luod's HTTP API */
+	const char *url;		 /* instead: "https://host:port"; NULL: the socket */
+	const char *cert, *key, *cacert; /* PEM files for that; NULL: none */
+	bool json;			 /* for scripts: documents instead of tables */
 };
 
 struct ctl_command {
@@ -41,12 +43,17 @@ struct ctl_command {
 };
 
 int cmd_abort(const struct ctl *ctl, int argc, char **argv);
-int cmd_device(const struct ctl *ctl, int argc, char **argv);
+int cmd_create(const struct ctl *ctl, int argc, char **argv);
 int cmd_describe(const struct ctl *ctl, int argc, char **argv);
+int cmd_device(const struct ctl *ctl, int argc, char **argv);
+int cmd_events(const struct ctl *ctl, int argc, char **argv);
 int cmd_forget(const struct ctl *ctl, int argc, char **argv);
+int cmd_history(const struct ctl *ctl, int argc, char **argv);
 int cmd_inspect(const struct ctl *ctl, int argc, char **argv);
 int cmd_kexec(const struct ctl *ctl, int argc, char **argv);
 int cmd_list(const struct ctl *ctl, int argc, char **argv);
+int cmd_metrics(const struct ctl *ctl, int argc, char **argv);
+int cmd_owner(const struct ctl *ctl, int argc, char **argv);
 int cmd_preflight(const struct ctl *ctl, int argc, char **argv);
 int cmd_resume(const struct ctl *ctl, int argc, char **argv);
 int cmd_start(const struct ctl *ctl, int argc, char **argv);
@@ -54,6 +61,7 @@ int cmd_status(const struct ctl *ctl, int argc, char **argv);
 int cmd_stop(const struct ctl *ctl, int argc, char **argv);
 int cmd_timeline(const struct ctl *ctl, int argc, char **argv);
 int cmd_update(const struct ctl *ctl, int argc, char **argv);
+int cmd_upgrade_vmm(const struct ctl *ctl, int argc, char **argv);
 
 /*
  * One call of the API. body is borrowed, NULL for none. *ret is a new reference, NULL when the
@@ -63,11 +71,30 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv);
 int api_call(const struct ctl *ctl, const char *method, const char *path, json_t *body,
 	     json_t **ret, struct error *err);
 
+/* The same for a text. *ret is owned by the caller. */
+int api_text(const struct ctl *ctl, const char *path, char **ret, struct error *err);
+
+/*
+ * Reads events until fn returns something else than 0, which is returned, or the connection ends:
+ * -EPIPE. last is the id of the last event: sent when not "", and kept up to date. errors as
+ * api_call().
+ */
+#define EVENT_ID_MAX 64
+typedef int api_event_fn(void *opaque, const char *kind, json_t *data);
+int api_stream(const struct ctl *ctl, const char *path, char last[EVENT_ID_MAX], api_event_fn *fn,
+	       void *opaque, struct error *err);
+
 /* Prints the message and gives the exit status that goes with it. */
 int ctl_fail(const char *command, const struct error *err);
 /* Prints what is wrong with the command line. */
 int ctl_usage(const char *command, const char *fmt, ...) _printf_(2, 3);
 void ctl_print_json(const json_t *doc);
+
+/* Put an option's value into a document; text NULL: nothing. Files as whole paths, since luod has
+ * another working folder; numbers are milliseconds or counts, from 1. */
+int ctl_set_file(const struct ctl *ctl, json_t *body, const char *key, const char *path,
+		 struct error *err);
+int ctl_set_number(json_t *body, const char *key, const char *text, struct error *err);
 
 /* "" when absent. */
 const char *doc_string(const json_t *doc, const char *key);

@@ -15,12 +15,13 @@
 #include "luo/luod/spawn.h"
 #include "luo/luod/state_file.h"
 #include "luo/luod/update.h"
+#include "luo/luod/upgrade.h"
 
 /* From start to hello: a slow disk and a big binary, not a guest's boot. */
 #define HELLO_DEADLINE_MS 60000U
 
 /* Starts argv for vm and waits for its hello. */
-static int start(struct vm *vm, const char *const *argv, struct error *err)
+static int start(struct vm *vm, const char *const *argv, unsigned int hello_ms, struct error *err)
 {
 	pid_t pid;
 	int r = spawn_vmm(vm->luod, vm->record->id, argv, &pid, err);
@@ -30,7 +31,7 @@ static int start(struct vm *vm, const char *const *argv, struct error *err)
 		return err ? err->code = -ENOEXEC : -ENOEXEC;
 	vm->record->pid = pid;
 	registry_set_text(vm->record->binary, sizeof(vm->record->binary), argv[0]);
-	loop_timer_arm(vm->hello_timer, HELLO_DEADLINE_MS * NSEC_PER_MSEC, 0);
+	loop_timer_arm(vm->hello_timer, hello_ms * NSEC_PER_MSEC, 0);
 	vm_set_status(vm, VM_STARTING);
 	return 0;
 }
@@ -69,14 +70,11 @@ static int write_config(json_t *config, const char *path, struct error *err)
 	return r;
 }
 
-int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct error *err)
+int lifecycle_define(struct luod *luod, json_t *config, struct vm **ret, struct error *err)
 {
-	const char *argv[] = {luod->options.vmm, "--config",	       NULL,
-			      "--agent",	 luod->options.socket, NULL};
-	char path[PATH_MAX];
 	struct vm_record *record;
 	const char *id = NULL;
-	struct vm *vm = NULL;
+	char path[PATH_MAX];
 	int r;
 
 	r = check_config(config, &id, err);
@@ -86,20 +84,41 @@ int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct e
 		return error_set(err, -EBUSY,
 				 "vm %s: an update is under way; start it when that has ended", id);
 	record = registry_find(&luod->registry, id);
-	if (record &&
-	    (record->resume || (record->status != VM_STOPPED && record->status != VM_FAILED)))
+	if (record && (record->resume || record->vm->upgrade ||
+		       (record->status != VM_STOPPED && record->status != VM_FAILED)))
 		return error_set(err, -EEXIST, "vm %s: there is one already (%s)", id,
 				 vm_status_name(record->status));
 	vm_file(luod, id, ".json", path);
 	r = write_config(config, path, err);
+	if (r == 0)
+		r = vm_get(luod, id, ret, err);
 	if (r < 0)
 		return r;
-	r = vm_get(luod, id, &vm, err);
+	registry_set_text((*ret)->record->config, sizeof((*ret)->record->config), path);
+	vm_set_status(*ret, VM_STOPPED);
+	return 0;
+}
+
+int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct error *err)
+{
+	const char *argv[] = {luod->options.vmm, "--config",	       NULL,
+			      "--agent",	 luod->options.socket, NULL};
+	const char *id = json_string_value(json_object_get(config, "id"));
+	bool known = id && registry_find(&luod->registry, id);
+	struct vm *vm = NULL;
+	char path[PATH_MAX];
+	int r;
+
+	r = lifecycle_define(luod, config, &vm, err);
 	if (r < 0)
 		return r;
+	snprintf(path, sizeof(path), "%s", vm->record->config);
 	argv[2] = path;
-	registry_set_text(vm->record->config, sizeof(vm->record->config), path);
-	r = start(vm, argv, err);
+	r = start(vm, argv, HELLO_DEADLINE_MS, err);
+	if (r < 0 && known) {
+		vm_fail(vm, VM_FAILED, error_message(err));
+		return r;
+	}
 	if (r < 0) {
 		unlink(path);
 		vm_forget(vm);
@@ -109,18 +128,24 @@ int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct e
 	return 0;
 }
 
+int lifecycle_start_resuming(struct vm *vm, const char *binary, unsigned int hello_ms,
+			     struct error *err)
+{
+	/* start() writes the field that binary may point to. */
+	char copy[PATH_MAX];
+	const char *argv[] = {
+		copy, "--resume", "--id", vm->record->id, "--agent", vm->luod->options.socket,
+		NULL};
+
+	snprintf(copy, sizeof(copy), "%s", binary);
+	return start(vm, argv, hello_ms, err);
+}
+
 static int start_resume(struct vm *vm, struct error *err)
 {
-	const char *argv[] = {
-		vm->record->binary,	  "--resume", "--id", vm->record->id, "--agent",
-		vm->luod->options.socket, NULL};
-	/* start() writes the field that argv[0] points to. */
-	char binary[PATH_MAX];
-
-	snprintf(binary, sizeof(binary), "%s",
-		 vm->record->binary[0] ? vm->record->binary : vm->luod->options.vmm);
-	argv[0] = binary;
-	return start(vm, argv, err);
+	return lifecycle_start_resuming(
+		vm, vm->record->binary[0] ? vm->record->binary : vm->luod->options.vmm,
+		HELLO_DEADLINE_MS, err);
 }
 
 int lifecycle_resume(struct vm *vm, const char *binary, struct error *err)
@@ -173,6 +198,8 @@ int lifecycle_forget(struct vm *vm, bool discard, struct error *err)
 	char path[PATH_MAX];
 	int r;
 
+	if (vm->upgrade)
+		return error_set(err, -EBUSY, "vm %s: its vmm is being exchanged", vm->record->id);
 	if (vm->peer || vm->record->status == VM_STARTING)
 		return error_set(err, -EBUSY, "vm %s: its vmm (pid %d) is there; stop it first",
 				 vm->record->id, vm->record->pid);
@@ -196,14 +223,10 @@ int lifecycle_forget(struct vm *vm, bool discard, struct error *err)
 	return 0;
 }
 
-void lifecycle_on_gone(struct vm *vm, const char *text, bool clean)
+static void take_note(struct vm *vm, const char *text, bool clean)
 {
 	struct error err = ERROR_INIT;
 
-	loop_timer_disarm(vm->hello_timer);
-	loop_remove_fd(STEAL_PTR(vm->pid_source));
-	close_fdp(&vm->pid_fd);
-	vm->record->pid = 0;
 	if (vm->restart) {
 		vm->restart = false;
 		if (start_resume(vm, &err) < 0)
@@ -221,21 +244,50 @@ void lifecycle_on_gone(struct vm *vm, const char *text, bool clean)
 	}
 }
 
+void lifecycle_on_gone(struct vm *vm, const char *text, bool clean)
+{
+	if (vm->next_of) {
+		upgrade_on_next_gone(vm->next_of, text);
+		return;
+	}
+	loop_timer_disarm(vm->hello_timer);
+	loop_remove_fd(STEAL_PTR(vm->pid_source));
+	close_fdp(&vm->pid_fd);
+	vm->record->pid = 0;
+	if (vm->upgrade && upgrade_on_gone(vm->upgrade, text))
+		return;
+	take_note(vm, text, clean);
+	if (vm->luod->update)
+		update_on_gone(vm->luod->update, vm);
+}
+
+/* NULL: none of ours, or the old one of an exchange. */
+static struct vm *find_process(const struct luod *luod, pid_t pid)
+{
+	for (struct vm_record *record = luod->registry.vms; record; record = record->next) {
+		struct vm *next = upgrade_next(record->vm, pid);
+
+		if (next)
+			return next;
+		if (record->pid == pid)
+			return record->vm;
+	}
+	return NULL;
+}
+
 void lifecycle_reap(struct luod *luod)
 {
 	int status;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		struct vm_record *record = luod->registry.vms;
+		struct vm *vm = find_process(luod, pid);
 		char text[ERROR_MESSAGE_MAX];
 
-		while (record && record->pid != pid)
-			record = record->next;
-		if (!record)
+		if (!vm)
 			continue;
-		spawn_describe_exit(luod, record->id, status, text, sizeof(text));
-		lifecycle_on_gone(record->vm, text, WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		spawn_describe_exit(luod, vm->record->id, status, text, sizeof(text));
+		lifecycle_on_gone(vm, text, WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	}
 }
 
@@ -247,7 +299,7 @@ static void on_pid_fd(void *opaque, uint32_t events _unused_)
 }
 
 /* Of a vmm that others started no SIGCHLD comes: its pidfd tells (pidfd_open(2)). */
-static void watch_process(struct vm *vm)
+void lifecycle_watch(struct vm *vm)
 {
 	struct error err = ERROR_INIT;
 	siginfo_t info;
@@ -272,7 +324,14 @@ void lifecycle_on_hello(struct vm *vm)
 	struct error err = ERROR_INIT;
 	int r = 0;
 
-	watch_process(vm);
+	if (vm->next_of) {
+		upgrade_on_hello(vm->next_of);
+		return;
+	}
+	lifecycle_watch(vm);
+	/* An exchange goes its own way. */
+	if (vm->upgrade)
+		return;
 	switch (vm->record->phase) {
 	case AGENT_PHASE_WAITING:
 		resume_hand_over(vm);
@@ -286,7 +345,14 @@ void lifecycle_on_hello(struct vm *vm)
 			break;
 		log_warning("vm %s: is %s of an update that is no more; its guest goes on here",
 			    vm->record->id, agent_phase_name(vm->record->phase));
+		/* Nor is there anything to be rescued. */
+		if (vm->restart)
+			vm->restart = vm->record->resume = false;
+		handover_drop(&vm->handover);
 		r = vm_tell(vm, AGENT_ABORT, &err);
+		break;
+	case AGENT_PHASE_RELEASED:
+		resume_take_back(vm);
 		break;
 	case AGENT_PHASE_RESUMED:
 		resume_finish(vm);
@@ -297,8 +363,10 @@ void lifecycle_on_hello(struct vm *vm)
 		break;
 	case AGENT_PHASE_RUNNING:
 		vm->record->resume = false;
+		handover_drop(&vm->handover);
 		resume_check_end(vm->luod);
 		break;
+	case AGENT_PHASE_ADOPTED:
 	case AGENT_PHASE_LOADED:
 	case AGENT_PHASE_MAX:
 		break;
@@ -319,7 +387,8 @@ void lifecycle_on_no_hello(struct vm *vm)
 
 void lifecycle_on_phase(struct vm *vm)
 {
-	if (vm->record->phase == AGENT_PHASE_RESUMED && vm->record->resume && !vm->request.active)
+	if (vm->record->phase == AGENT_PHASE_RESUMED && vm->record->resume && !vm->request.active &&
+	    !vm->upgrade)
 		resume_finish(vm);
 }
 

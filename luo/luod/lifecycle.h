@@ -13,6 +13,9 @@
  */
 int lifecycle_start(struct luod *luod, json_t *config, struct vm **ret, struct error *err);
 
+/* Writes the configuration in the same way and leaves the VM stopped. Errors as those. */
+int lifecycle_define(struct luod *luod, json_t *config, struct vm **ret, struct error *err);
+
 /*
  * Starts a vmm that takes up the VM's session, with the recorded program, or with `binary` when not
  * NULL. One that failed and is still there is ended first. -EINVAL: the VM has nothing preserved.
@@ -26,6 +29,16 @@ int lifecycle_resume(struct vm *vm, const char *binary, struct error *err);
  * is not given.
  */
 int lifecycle_forget(struct vm *vm, bool discard, struct error *err);
+
+/*
+ * Starts binary as a vmm that waits for the guest it is to take up, and for its hello within
+ * hello_ms. -ENOEXEC: it cannot be started.
+ */
+int lifecycle_start_resuming(struct vm *vm, const char *binary, unsigned int hello_ms,
+			     struct error *err);
+
+/* Looks out for the end of the VM's process, whoever has started it. */
+void lifecycle_watch(struct vm *vm);
 
 /* A child has ended (from SIGCHLD). */
 void lifecycle_reap(struct luod *luod);

@@ -28,6 +28,7 @@ void luod_stop(struct luod *luod)
 	luod->stopping = true;
 	if (luod->update)
 		update_abort(luod, "luod was told to end", NULL);
-	else
+	/* Exchanges end by themselves soon, and are worse off half done. */
+	else if (luod->upgrades == 0)
 		loop_stop(luod->loop);
 }

@@ -18,10 +18,16 @@ struct luod_options {
 	char api_socket[PATH_MAX]; /* HTTP */
 	char run_dir[PATH_MAX];	   /* configurations, logs of VMs, state file */
 	char vmm[PATH_MAX];	   /* program for new VMs */
-	bool must_resume;	   /* --resume: nothing handed over is an error */
+	char listen[128];	   /* ADDR:PORT of the HTTP API over TLS; "" for none */
+	char tls_cert[PATH_MAX];   /* and its PEM files */
+	char tls_key[PATH_MAX];
+	char tls_client_ca[PATH_MAX];
+	char tls_clients[PATH_MAX]; /* who may do what (access.h) */
+	bool must_resume;	    /* --resume: nothing handed over is an error */
 };
 
 struct agent_listener;
+struct events;
 struct http_server;
 struct update;
 
@@ -31,12 +37,16 @@ struct luod {
 	struct registry registry;
 	struct agent_listener *listener;
 	struct http_server *http;
+	struct events *events;
 	struct update *update;	       /* the one under way on this kernel, or NULL */
 	struct loop_timer *save_timer; /* coalesces writes of the state file */
+	bool starting_more;	       /* VMs of the previous kernel are being started right now */
+	unsigned int upgrades;	       /* vmms that are being exchanged */
 	uint64_t revision;	       /* goes up with every change that a client can see */
 	int host_session;	       /* "luod" of the previous kernel, FD_NONE else */
 	uint64_t start_tsc;	       /* first instruction of this process */
 	uint64_t start_ns;	       /* CLOCK_MONOTONIC at the same time */
+	unsigned int preflights;       /* under way */
 	bool stopping;		       /* asked to end: ends when no update is under way */
 };
 

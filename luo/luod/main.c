@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "luo/client.h"
+#include "luo/luod/events.h"
 #include "luo/luod/http.h"
 #include "luo/luod/lifecycle.h"
 #include "luo/luod/options.h"
@@ -50,6 +51,7 @@ static void on_save(void *opaque)
 
 	if (state_file_write(luod, &err) < 0)
 		log_warning("%s; a luod that is started again will not know this", err.message);
+	events_compare(luod->events, &luod->registry);
 	if (luod->http)
 		http_server_wake(luod->http);
 }
@@ -109,7 +111,9 @@ static int set_up(struct luod *luod, int *resuming, struct error *err)
 	r = registry_init(&luod->registry);
 	if (r < 0)
 		return error_set(err, r, "out of memory");
-	r = loop_new(&luod->loop, err);
+	r = events_new(&luod->events, err);
+	if (r == 0)
+		r = loop_new(&luod->loop, err);
 	if (r == 0)
 		r = loop_add_signals(luod->loop, signals, on_signal, luod, err);
 	if (r == 0)
@@ -141,6 +145,7 @@ static void take_down(struct luod *luod)
 	while (luod->registry.vms && luod->registry.vms->vm)
 		vm_forget(luod->registry.vms->vm);
 	registry_done(&luod->registry);
+	events_free(luod->events);
 	loop_timer_free(luod->save_timer);
 	close_fdp(&luod->host_session);
 	loop_free(luod->loop);
@@ -167,7 +172,9 @@ static int run(struct luod *luod, struct error *err)
 		return r;
 	if (luod->options.must_resume && !resuming)
 		return error_set(err, -ENODATA, "the previous kernel handed over nothing");
-	log_info("ready: agents on %s, API on %s", luod->options.socket, luod->options.api_socket);
+	log_info("ready: agents on %s, API on %s%s%s", luod->options.socket,
+		 luod->options.api_socket, luod->options.listen[0] ? " and " : "",
+		 luod->options.listen);
 	if (resuming) {
 		log_info("update %s: taking up %u VMs from the previous kernel",
 			 luod->registry.update.id, luod->registry.vm_count);

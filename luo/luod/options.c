@@ -16,6 +16,13 @@ const char luod_usage[] =
 	"  --api-socket PATH   socket of the HTTP API (" LUOD_API_SOCKET ")\n"
 	"  --run-dir PATH      configurations and logs of VMs (" LUOD_RUN_DIR ")\n"
 	"  --vmm PATH          program for new VMs (default: the vmm beside luod)\n"
+	"  --listen ADDR:PORT  serve the API over TLS too, to clients with certificates;\n"
+	"                      needs the four files:\n"
+	"  --tls-cert FILE     certificate of this host, with its chain (PEM)\n"
+	"  --tls-key FILE      its private key (PEM)\n"
+	"  --tls-client-ca FILE  who must have signed the certificates of clients (PEM)\n"
+	"  --tls-clients FILE  their subjects and roles: \"admin CN=ops\", \"viewer CN=...\",\n"
+	"                      \"uid=1000 CN=...\"\n"
 	"  --resume            exit with status 3 if the previous kernel handed over nothing\n"
 	"  --log-level LEVEL   error, warning, info or debug (info)\n"
 	"  --help              print this text\n"
@@ -23,13 +30,32 @@ const char luod_usage[] =
 	"\n"
 	"What the previous kernel handed over is always taken up, with or without --resume.\n";
 
-enum { OPT_SOCKET = 256, OPT_API, OPT_RUN, OPT_VMM, OPT_RESUME, OPT_LEVEL, OPT_HELP, OPT_VERSION };
+enum {
+	OPT_SOCKET = 256,
+	OPT_API,
+	OPT_RUN,
+	OPT_VMM,
+	OPT_LISTEN,
+	OPT_CERT,
+	OPT_KEY,
+	OPT_CLIENT_CA,
+	OPT_CLIENTS,
+	OPT_RESUME,
+	OPT_LEVEL,
+	OPT_HELP,
+	OPT_VERSION
+};
 
 static const struct option long_options[] = {
 	{"socket", required_argument, NULL, OPT_SOCKET},
 	{"api-socket", required_argument, NULL, OPT_API},
 	{"run-dir", required_argument, NULL, OPT_RUN},
 	{"vmm", required_argument, NULL, OPT_VMM},
+	{"listen", required_argument, NULL, OPT_LISTEN},
+	{"tls-cert", required_argument, NULL, OPT_CERT},
+	{"tls-key", required_argument, NULL, OPT_KEY},
+	{"tls-client-ca", required_argument, NULL, OPT_CLIENT_CA},
+	{"tls-clients", required_argument, NULL, OPT_CLIENTS},
 	{"resume", no_argument, NULL, OPT_RESUME},
 	{"log-level", required_argument, NULL, OPT_LEVEL},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -67,6 +93,26 @@ static void take(int opt, struct luod_options *options, enum log_level *level,
 	case OPT_VMM:
 		set_path(options->vmm, sizeof(options->vmm), "vmm", problems);
 		break;
+	case OPT_LISTEN:
+		if (strlen(optarg) >= sizeof(options->listen))
+			problem_add(problems, "--listen: %s is no address and port", optarg);
+		else
+			snprintf(options->listen, sizeof(options->listen), "%s", optarg);
+		break;
+	case OPT_CERT:
+		set_path(options->tls_cert, sizeof(options->tls_cert), "tls-cert", problems);
+		break;
+	case OPT_KEY:
+		set_path(options->tls_key, sizeof(options->tls_key), "tls-key", problems);
+		break;
+	case OPT_CLIENT_CA:
+		set_path(options->tls_client_ca, sizeof(options->tls_client_ca), "tls-client-ca",
+			 problems);
+		break;
+	case OPT_CLIENTS:
+		set_path(options->tls_clients, sizeof(options->tls_clients), "tls-clients",
+			 problems);
+		break;
 	case OPT_RESUME:
 		options->must_resume = true;
 		break;
@@ -84,6 +130,24 @@ static void take(int opt, struct luod_options *options, enum log_level *level,
 		break;
 	default:
 		break;
+	}
+}
+
+/* All or nothing: an API that asks for no certificate is not served over a network. */
+static void check_tls(const struct luod_options *options, struct problems *problems)
+{
+	const struct {
+		const char *name, *value;
+	} needed[] = {{"--tls-cert", options->tls_cert},
+		      {"--tls-key", options->tls_key},
+		      {"--tls-client-ca", options->tls_client_ca},
+		      {"--tls-clients", options->tls_clients}};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(needed); i++) {
+		if (options->listen[0] && !needed[i].value[0])
+			problem_add(problems, "--listen needs %s", needed[i].name);
+		if (!options->listen[0] && needed[i].value[0])
+			problem_add(problems, "%s needs --listen", needed[i].name);
 	}
 }
 
@@ -114,5 +178,6 @@ int luod_options_parse(int argc, char **argv, struct luod_options *options, enum
 	}
 	if (optind < argc)
 		problem_add(&problems, "%s: luod takes options only", argv[optind]);
+	check_tls(options, &problems);
 	return problems_result(&problems, err);
 }

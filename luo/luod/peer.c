@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "luo/luod/peer.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -8,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/sock.h"
+#include "luo/luod/upgrade.h"
 #include "luo/luod/vm.h"
 
 /* A connection that says nothing is closed after this. */
@@ -53,11 +55,72 @@ static void peer_free(struct peer *peer)
 	peer_close(peer);
 }
 
+static void close_all(const int *fds, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		close(fds[i]);
+}
+
+void peer_set_vm(struct peer *peer, struct vm *vm)
+{
+	peer->vm = vm;
+}
+
+void peer_drop(struct peer *peer)
+{
+	peer->vm = NULL;
+	peer_free(peer);
+}
+
+void peer_hang_up(struct peer *peer)
+{
+	peer_free(peer);
+}
+
+static bool has_the_guest(enum agent_phase phase)
+{
+	return phase != AGENT_PHASE_WAITING && phase != AGENT_PHASE_ADOPTED &&
+	       phase != AGENT_PHASE_RELEASED && phase != AGENT_PHASE_FAILED;
+}
+
+static void end_leftover(const struct vm *vm, pid_t pid)
+{
+	log_warning("vm %s: pid %d is left over from an exchange of its vmm and is ended",
+		    vm->record->id, pid);
+	if (pid > 1)
+		kill(pid, SIGKILL);
+}
+
+/*
+ * Two processes say that they are this VM. After an exchange that a luod did not live to end, one
+ * of them has the guest (step "claim" of vmm/update sees to that) and the other none.
+ */
+static int choose(struct peer *peer, const struct agent_hello *hello, struct vm *vm,
+		  struct error *err)
+{
+	struct peer *before = vm->peer;
+	bool judge = !vm->upgrade && vm->session_fd < 0;
+	bool has = has_the_guest(hello->phase), had = has_the_guest(vm->record->phase);
+
+	if (judge && has && !had) {
+		end_leftover(vm, before->pid);
+		peer_hang_up(before);
+		vm->record->resume = false;
+		return 0;
+	}
+	if (judge && had && !has)
+		end_leftover(vm, peer->pid);
+	return error_set(err, -EADDRINUSE,
+			 "vm %s: pid %d says it is that VM, but pid %d is connected as it;"
+			 " give it another id",
+			 hello->id, peer->pid, before->pid);
+}
+
 static int on_hello(struct peer *peer, json_t *message, struct error *err)
 {
 	struct agent_hello hello;
 	struct peer *before;
-	struct vm *vm = NULL;
+	struct vm *vm = NULL, *next;
 	int r;
 
 	r = agent_hello_from_json(message, &hello, err);
@@ -66,29 +129,50 @@ static int on_hello(struct peer *peer, json_t *message, struct error *err)
 	r = vm_get(peer->listener->luod, hello.id, &vm, err);
 	if (r < 0)
 		return r;
+	next = upgrade_next(vm, peer->pid);
+	if (next)
+		vm = next;
 	before = vm->peer;
-	if (before && before->pid != peer->pid)
-		return error_set(err, -EADDRINUSE,
-				 "vm %s: pid %d says it is that VM, but pid %d is connected as it;"
-				 " give it another id",
-				 hello.id, peer->pid, before->pid);
-	/* The same process connects again: the end of the old connection is only not seen yet. */
-	if (before)
+	if (before && before->pid != peer->pid) {
+		r = choose(peer, &hello, vm, err);
+		if (r < 0)
+			return r;
+	} else if (before) {
+		/* The same process again: the end of the old connection is only not seen yet. */
 		peer_free(before);
+	}
 	peer->vm = vm;
 	loop_timer_disarm(peer->timer);
 	vm_on_hello(vm, peer, &hello);
 	return 0;
 }
 
-static int dispatch(struct peer *peer, json_t *message, struct error *err)
+/* Takes the descriptors. */
+static int on_reply(struct peer *peer, json_t *message, const int *fds, unsigned int fd_count,
+		    struct error *err)
+{
+	struct agent_reply reply;
+	int r = agent_reply_from_json(message, &reply, err);
+
+	if (r == 0)
+		vm_on_reply(peer->vm, &reply, fds, fd_count);
+	else
+		close_all(fds, fd_count);
+	return r;
+}
+
+/* Takes the descriptors. Only replies have any that mean something. */
+static int dispatch(struct peer *peer, json_t *message, const int *fds, unsigned int fd_count,
+		    struct error *err)
 {
 	enum agent_message_type type;
-	struct agent_reply reply;
 	struct agent_event event;
 	int r;
 
 	r = agent_message_type(message, &type, err);
+	if (r == 0 && type == AGENT_REPLY && peer->vm)
+		return on_reply(peer, message, fds, fd_count, err);
+	close_all(fds, fd_count);
 	if (r < 0)
 		return r;
 	if (!peer->vm) {
@@ -97,11 +181,6 @@ static int dispatch(struct peer *peer, json_t *message, struct error *err)
 		return on_hello(peer, message, err);
 	}
 	switch (type) {
-	case AGENT_REPLY:
-		r = agent_reply_from_json(message, &reply, err);
-		if (r == 0)
-			vm_on_reply(peer->vm, &reply);
-		return r;
 	case AGENT_EVENT:
 		r = agent_event_from_json(message, &event, err);
 		if (r == 0)
@@ -109,6 +188,7 @@ static int dispatch(struct peer *peer, json_t *message, struct error *err)
 		return r;
 	case AGENT_HELLO:
 	case AGENT_REQUEST:
+	case AGENT_REPLY:
 		break;
 	}
 	return error_set(err, -EBADMSG, "such a message is not for luod");
@@ -127,10 +207,7 @@ static void on_readable(void *opaque, uint32_t events _unused_)
 	if (r == -EAGAIN || r == -EINTR)
 		return;
 	if (r == 0) {
-		/* No message to luod carries descriptors. */
-		for (unsigned int i = 0; i < fd_count; i++)
-			close(fds[i]);
-		r = dispatch(peer, message, &err);
+		r = dispatch(peer, message, fds, fd_count, &err);
 		json_decref(message);
 	}
 	if (r == 0)

@@ -6,6 +6,7 @@
 #include "luo/luod/luod.h"
 
 struct peer;
+struct vm;
 
 /* Listens on luod->options.socket. */
 int agent_listener_new(struct luod *luod, struct agent_listener **ret, struct error *err);
@@ -15,6 +16,12 @@ void agent_listener_free(struct agent_listener *listener);
 /* fds are borrowed. */
 int peer_send(struct peer *peer, const json_t *message, const int *fds, unsigned int fd_count,
 	      struct error *err);
+
+/* What it says is that VM's from now on. */
+void peer_set_vm(struct peer *peer, struct vm *vm);
+/* Closes it. Its VM is not told; or it is, as if the other side had hung up. */
+void peer_drop(struct peer *peer);
+void peer_hang_up(struct peer *peer);
 
 /* SO_PEERCRED's, 0 when the process is in another PID namespace. */
 pid_t peer_pid(const struct peer *peer);

@@ -27,6 +27,8 @@ static const struct {
 	{EOPNOTSUPP, 503, "no-live-update"},
 	{ENOSPC, 503, "no-room"},
 	{ENOMEM, 503, "no-room"},
+	{ESHUTDOWN, 503, "ending"},
+	{EUSERS, 503, "overloaded"},
 	{ENOEXEC, 500, "vmm-not-startable"},
 };
 
@@ -57,6 +59,8 @@ static const char *title_of(unsigned int status)
 		return "Not in the present state";
 	case 413:
 		return "The request is too large";
+	case 429:
+		return "Too many requests";
 	case 503:
 		return "This host cannot do it now";
 	default:
@@ -99,19 +103,30 @@ static bool match(const char *form, const char *path, char id[LUO_VM_ID_MAX + 1]
 	return !*form && !*path;
 }
 
-int http_find_route(const char *method, const char *path, const struct http_route **ret,
-		    char id[LUO_VM_ID_MAX + 1])
+static bool method_fits(const struct http_route *route, const char *method)
 {
-	bool path_known = false;
+	return strcmp(route->method, method) == 0 ||
+	       (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
+}
 
+int http_find_route(const char *method, const char *path, const struct http_route **ret,
+		    char id[LUO_VM_ID_MAX + 1], char allow[64])
+{
+	size_t used = 0;
+
+	allow[0] = '\0';
 	for (unsigned int i = 0; i < http_route_count; i++) {
-		if (!match(http_routes[i].path, path, id))
+		const struct http_route *route = &http_routes[i];
+
+		if (!match(route->path, path, id))
 			continue;
-		path_known = true;
-		if (strcmp(http_routes[i].method, method) != 0)
-			continue;
-		*ret = &http_routes[i];
-		return 0;
+		if (method_fits(route, method)) {
+			*ret = route;
+			return 0;
+		}
+		used += (size_t)snprintf(allow + used, 64 - used, "%s%s%s", used ? ", " : "",
+					 route->method,
+					 strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
 	}
-	return path_known ? -EPERM : -ENOENT;
+	return used ? -EPERM : -ENOENT;
 }

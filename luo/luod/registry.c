@@ -107,6 +107,19 @@ void registry_remove(struct registry *reg, struct vm_record *record)
 	free(record);
 }
 
+void registry_move_first(struct registry *reg, struct vm_record *record)
+{
+	struct vm_record **link = &reg->vms;
+
+	while (*link && *link != record)
+		link = &(*link)->next;
+	if (!*link)
+		return;
+	*link = record->next;
+	record->next = reg->vms;
+	reg->vms = record;
+}
+
 void registry_set_text(char *field, size_t size, const char *text)
 {
 	json_t *check;
@@ -135,8 +148,12 @@ void registry_archive_update(struct registry *reg)
 	if (!view)
 		return;
 	/* One that ended a second time: a VM that had failed was taken up after all. */
-	if (id && strcmp(id, reg->update.id) == 0)
+	if (id && strcmp(id, reg->update.id) == 0) {
+		metrics_count(&reg->metrics, newest, view);
 		json_array_remove(reg->history, 0);
+	} else {
+		metrics_count(&reg->metrics, NULL, view);
+	}
 	json_array_insert_new(reg->history, 0, view);
 	while (json_array_size(reg->history) > REGISTRY_HISTORY_MAX)
 		json_array_remove(reg->history, REGISTRY_HISTORY_MAX);

@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "luo/agent.h"
+#include "luo/luod/metrics.h"
 #include "luo/timeline.h"
 #include "luo/tokens.h"
 
@@ -42,10 +43,12 @@ const char *vm_status_name(enum vm_status status);
 int vm_status_parse(const char *name, enum vm_status *ret);
 
 struct vm;
+struct event_told;
 
 struct vm_record {
 	struct vm_record *next;
-	struct vm *vm; /* its connection and session (vm.h); not carried */
+	struct vm *vm;		 /* its connection and session (vm.h); not carried */
+	struct event_told *told; /* what clients know of it (events.h); not carried */
 	char id[LUO_VM_ID_MAX + 1];
 	enum vm_status status;
 	enum agent_phase phase;
@@ -59,6 +62,7 @@ struct vm_record {
 	pid_t pid; /* 0: none */
 	uint64_t memory;
 	uint32_t cpus;
+	uid_t owner;		  /* who may read it and act on it, beside root */
 	struct timeline timeline; /* of the current or last update */
 	char why[ERROR_MESSAGE_MAX];
 };
@@ -87,6 +91,7 @@ struct update_record {
 	uint64_t started_ns;	  /* CLOCK_REALTIME */
 	uint64_t kexec_begin_tsc; /* 0: did not come to it */
 	uint64_t kexec_end_tsc;
+	unsigned int at_once;	 /* VMs that are prepared or taken up side by side; 0: not told */
 	char from[RELEASE_SIZE]; /* uname -r */
 	char to[RELEASE_SIZE];
 	char why[ERROR_MESSAGE_MAX];
@@ -97,6 +102,7 @@ struct registry {
 	unsigned int vm_count;
 	struct update_record update; /* the current or last one */
 	json_t *history; /* owned array of views as update_view() makes them, newest first */
+	struct metrics metrics;
 	uint64_t tsc_khz;
 };
 
@@ -108,6 +114,7 @@ struct vm_record *registry_find(const struct registry *reg, const char *id);
 /* New record, or NULL when there are too many or memory is short. */
 struct vm_record *registry_add(struct registry *reg, const char *id);
 void registry_remove(struct registry *reg, struct vm_record *record);
+void registry_move_first(struct registry *reg, struct vm_record *record);
 
 /*
  * Copies text that came from elsewhere into a field, cut to its size. What is not UTF-8 is
@@ -116,7 +123,7 @@ void registry_remove(struct registry *reg, struct vm_record *record);
 void registry_set_text(char *field, size_t size, const char *text);
 
 bool update_has_ended(const struct update_record *update);
-/* Puts the update that has ended into the history. */
+/* Puts the update that has ended into the history and counts it. */
 void registry_archive_update(struct registry *reg);
 
 /*

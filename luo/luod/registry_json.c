@@ -13,25 +13,31 @@
 
 static json_t *record_to_json(const struct vm_record *record)
 {
-	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o,"
-			 " s:s}",
-			 "id", record->id, "status", vm_status_name(record->status), "phase",
-			 agent_phase_name(record->phase), "preserve", record->preserve, "in-update",
-			 record->in_update, "resume", record->resume, "binary", record->binary,
-			 "config", record->config, "api-socket", record->api_socket, "version",
-			 record->version, "pid", (json_int_t)record->pid, "memory",
-			 (json_int_t)record->memory, "cpus", (json_int_t)record->cpus, "timeline",
-			 timeline_to_json(&record->timeline), "why", record->why);
+	json_t *json = json_pack(
+		"{s:s, s:s, s:s, s:b, s:b, s:b, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o,"
+		" s:s}",
+		"id", record->id, "status", vm_status_name(record->status), "phase",
+		agent_phase_name(record->phase), "preserve", record->preserve, "in-update",
+		record->in_update, "resume", record->resume, "binary", record->binary, "config",
+		record->config, "api-socket", record->api_socket, "version", record->version, "pid",
+		(json_int_t)record->pid, "memory", (json_int_t)record->memory, "cpus",
+		(json_int_t)record->cpus, "timeline", timeline_to_json(&record->timeline), "why",
+		record->why);
+
+	/* Root's is left out, so that a luod that knows no owners can read it. */
+	if (json && record->owner)
+		json_object_set_new(json, "owner", json_integer((json_int_t)record->owner));
+	return json;
 }
 
 static json_t *update_to_json(const struct update_record *update)
 {
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s}", "id", update->id, "state",
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:i, s:s, s:s, s:s}", "id", update->id, "state",
 			 update_state_name(update->state), "started-ns",
 			 (json_int_t)update->started_ns, "kexec-begin",
 			 (json_int_t)update->kexec_begin_tsc, "kexec-end",
-			 (json_int_t)update->kexec_end_tsc, "from", update->from, "to", update->to,
-			 "why", update->why);
+			 (json_int_t)update->kexec_end_tsc, "at-once", (int)update->at_once, "from",
+			 update->from, "to", update->to, "why", update->why);
 }
 
 json_t *registry_to_json(const struct registry *reg, bool only_update)
@@ -46,9 +52,9 @@ json_t *registry_to_json(const struct registry *reg, bool only_update)
 			return NULL;
 		}
 	}
-	doc = json_pack("{s:s, s:i, s:I, s:o, s:O}", "format", REGISTRY_FORMAT, "version",
+	doc = json_pack("{s:s, s:i, s:I, s:o, s:O, s:o}", "format", REGISTRY_FORMAT, "version",
 			REGISTRY_VERSION, "tsc-khz", (json_int_t)reg->tsc_khz, "vms", vms,
-			"history", reg->history);
+			"history", reg->history, "metrics", metrics_to_json(&reg->metrics));
 	if (doc && reg->update.id[0])
 		json_object_set_new(doc, "update", update_to_json(&reg->update));
 	return doc;
@@ -95,6 +101,7 @@ static void read_record(json_t *json, const char *path, struct registry *reg,
 	record->pid = (pid_t)json_get_u64(&r, "pid", 0, 0, INT32_MAX);
 	record->memory = json_get_u64(&r, "memory", 0, 0, INT64_MAX);
 	record->cpus = (uint32_t)json_get_u64(&r, "cpus", 0, 0, UINT16_MAX);
+	record->owner = (uid_t)json_get_u64(&r, "owner", 0, 0, UINT32_MAX - 1);
 	if (timeline_from_json(json_get_array(&r, "timeline"), &record->timeline, &err) < 0)
 		problem_add(problems, "%s: %s", path, error_message(&err));
 	json_reader_end(&r);
@@ -113,6 +120,7 @@ static void read_update(json_t *json, struct update_record *update, struct probl
 	update->started_ns = json_get_u64(&r, "started-ns", 0, 0, INT64_MAX);
 	update->kexec_begin_tsc = json_get_u64(&r, "kexec-begin", 0, 0, INT64_MAX);
 	update->kexec_end_tsc = json_get_u64(&r, "kexec-end", 0, 0, INT64_MAX);
+	update->at_once = (unsigned int)json_get_u64(&r, "at-once", 0, 0, INT32_MAX);
 	copy_string(&r, "from", update->from, sizeof(update->from));
 	copy_string(&r, "to", update->to, sizeof(update->to));
 	copy_string(&r, "why", update->why, sizeof(update->why));
@@ -154,6 +162,14 @@ static void read_history(json_t *array, struct registry *reg, struct problems *p
 	}
 }
 
+static void read_metrics(json_t *json, struct registry *reg, struct problems *problems)
+{
+	struct error err = ERROR_INIT;
+
+	if (metrics_from_json(json, &reg->metrics, &err) < 0)
+		problem_add(problems, "%s", error_message(&err));
+}
+
 int registry_from_json(json_t *json, struct registry *reg, struct error *err)
 {
 	struct problems problems = {0};
@@ -175,6 +191,7 @@ int registry_from_json(json_t *json, struct registry *reg, struct error *err)
 	reg->tsc_khz = json_get_u64(&r, "tsc-khz", 0, 0, UINT32_MAX);
 	read_vms(json_get_array(&r, "vms"), reg, &problems);
 	read_history(json_get_array(&r, "history"), reg, &problems);
+	read_metrics(json_get_object(&r, "metrics"), reg, &problems);
 	update = json_get_object(&r, "update");
 	if (update)
 		read_update(update, &reg->update, &problems);

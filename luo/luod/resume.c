@@ -10,6 +10,7 @@
 #include "luo/client.h"
 #include "luo/luod/lifecycle.h"
 #include "luo/luod/registry_memfd.h"
+#include "luo/luod/update.h"
 
 /* Retrieving takes time in proportion to the guest's memory, finishing too. */
 #define RESUME_DEADLINE_MS 300000U
@@ -64,16 +65,54 @@ int resume_probe(struct luod *luod, struct error *err)
 	return 1;
 }
 
-void resume_begin(struct luod *luod)
+/* VMs whose guest is being taken up at this moment: it does not run yet, nor has it failed. */
+static unsigned int count_on_their_way(const struct luod *luod)
 {
+	unsigned int count = 0;
+
+	for (const struct vm_record *record = luod->registry.vms; record; record = record->next)
+		count += record->resume && record->vm->taking_up;
+	return count;
+}
+
+/*
+ * As many at once as the processors bear: more would not be sooner, and each would be later. The
+ * order is that of the registry.
+ */
+static void start_more(struct luod *luod)
+{
+	unsigned int at_once = luod->registry.update.at_once;
 	struct error err = ERROR_INIT;
 
+	if (luod->starting_more)
+		return;
+	if (!at_once)
+		at_once = update_default_at_once();
+	luod->starting_more = true;
 	for (struct vm_record *record = luod->registry.vms; record; record = record->next) {
-		if (record->status != VM_PRESERVED)
+		if (count_on_their_way(luod) >= at_once)
+			break;
+		if (record->status != VM_PRESERVED || record->vm->taking_up)
 			continue;
+		record->vm->taking_up = true;
 		if (lifecycle_resume(record->vm, NULL, &err) < 0)
 			resume_failed(record->vm, error_message(&err));
 	}
+	luod->starting_more = false;
+}
+
+/* It runs, or it has failed: the next one's turn. */
+static void give_way(struct vm *vm)
+{
+	if (!vm->taking_up)
+		return;
+	vm->taking_up = false;
+	start_more(vm->luod);
+}
+
+void resume_begin(struct luod *luod)
+{
+	start_more(luod);
 	resume_check_end(luod);
 }
 
@@ -86,6 +125,7 @@ static void on_finished(struct vm *vm, int result, struct error *err, void *opaq
 		log_warning("%s", error_message(err));
 	} else {
 		close_fdp(&vm->session_fd);
+		handover_drop(&vm->handover);
 		vm->record->resume = false;
 		vm->record->why[0] = '\0';
 		log_info("vm %s: goes on on this kernel", vm->record->id);
@@ -99,6 +139,7 @@ void resume_finish(struct vm *vm)
 	struct agent_request request = {.verb = AGENT_FINISH};
 	struct error err = ERROR_INIT;
 
+	give_way(vm);
 	if (vm_request(vm, &request, FINISH_DEADLINE_MS, FD_NONE, on_finished, NULL, &err) < 0)
 		log_warning("%s", error_message(&err));
 }
@@ -109,7 +150,38 @@ static void on_resumed(struct vm *vm, int result, struct error *err, void *opaqu
 		resume_failed(vm, error_message(err));
 	else if (vm->record->phase == AGENT_PHASE_RESUMED)
 		resume_finish(vm);
-	/* Else "loaded": the event "resumed" follows. */
+	else
+		/* "Loaded": a guest that its user has paused; the event "resumed" follows. */
+		give_way(vm);
+}
+
+static void on_adopted(struct vm *vm, int result, struct error *err, void *opaque _unused_)
+{
+	if (result < 0)
+		resume_failed(vm, error_message(err));
+	else
+		resume_take_back(vm);
+}
+
+/* What a vmm exported that died in an exchange. */
+static void send_handover(struct vm *vm)
+{
+	struct agent_request request = {.verb = AGENT_ADOPT, .tokens = vm->handover.tokens};
+	struct error err = ERROR_INIT;
+
+	if (vm_request_fds(vm, &request, RESUME_DEADLINE_MS, vm->handover.fds,
+			   vm->handover.tokens.count, on_adopted, NULL, &err) < 0)
+		resume_failed(vm, error_message(&err));
+}
+
+void resume_take_back(struct vm *vm)
+{
+	struct agent_request request = {.verb = AGENT_RESUME};
+	struct error err = ERROR_INIT;
+
+	vm->record->resume = true;
+	if (vm_request(vm, &request, RESUME_DEADLINE_MS, FD_NONE, on_resumed, NULL, &err) < 0)
+		resume_failed(vm, error_message(&err));
 }
 
 static void send_session(struct vm *vm)
@@ -182,6 +254,10 @@ void resume_hand_over(struct vm *vm)
 	int r = 0;
 
 	vm->record->resume = true;
+	if (vm->handover.tokens.count > 0) {
+		send_handover(vm);
+		return;
+	}
 	if (vm->session_fd < 0) {
 		snprintf(name, sizeof(name), LUO_VM_SESSION_PREFIX "%s", vm->record->id);
 		r = luo_session_retrieve(name, 0, &vm->session_fd, &err);
@@ -200,6 +276,7 @@ void resume_hand_over(struct vm *vm)
 void resume_failed(struct vm *vm, const char *why)
 {
 	vm_fail(vm, VM_FAILED, why);
+	give_way(vm);
 	log_warning("vm %s: what is preserved of it is kept; try again with: luoctl vm resume %s"
 		    " [--vmm PATH]",
 		    vm->record->id, vm->record->id);

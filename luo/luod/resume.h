@@ -18,6 +18,8 @@ void resume_begin(struct luod *luod);
 
 /* A vmm waits for its session: it gets it. */
 void resume_hand_over(struct vm *vm);
+/* Frozen, and given up for another vmm that did not come: it is to go on with its guest. */
+void resume_take_back(struct vm *vm);
 /* Its guest runs: now, and only now, what was preserved is given up. */
 void resume_finish(struct vm *vm);
 /* It cannot be taken up for now: the session stays. */

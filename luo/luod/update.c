@@ -11,6 +11,13 @@
 #include "base/log.h"
 #include "luo/client.h"
 
+unsigned int update_default_at_once(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return (unsigned int)MAX_OF(2 * cpus, 4);
+}
+
 int update_check_vm(const struct vm_record *record, struct error *err)
 {
 	if (record->resume)
@@ -37,19 +44,25 @@ int update_check_vm(const struct vm_record *record, struct error *err)
 			"vm %s: it was started without preserve-on-update; stop it, or start"
 			" it again with that",
 			record->id);
+	if (record->vm && record->vm->upgrade)
+		return error_set(err, -EBUSY, "vm %s: its vmm is being exchanged; wait for that",
+				 record->id);
 	if (record->phase != AGENT_PHASE_RUNNING)
 		return error_set(err, -EBUSY, "vm %s: it is %s; wait until it runs", record->id,
 				 agent_phase_name(record->phase));
 	return 0;
 }
 
-static void check_vms(struct luod *luod, struct problems *problems, int *code)
+static void check_vms(struct luod *luod, const struct update_config *config,
+		      struct problems *problems, int *code)
 {
 	for (struct vm_record *record = luod->registry.vms; record; record = record->next) {
 		struct error err = ERROR_INIT;
 		int r = update_check_vm(record, &err);
 
-		if (r == 0)
+		record->vm->shut_down =
+			r == -EPERM && config->unpreservable == UNPRESERVABLE_SHUTDOWN;
+		if (r == 0 || record->vm->shut_down)
 			continue;
 		problem_add(problems, "%s", error_message(&err));
 		*code = r;
@@ -84,7 +97,7 @@ static int check_all(struct luod *luod, struct update_config *config, struct err
 		problem_add(&problems, "%s", error_message(&why));
 		code = r;
 	}
-	check_vms(luod, &problems, &code);
+	check_vms(luod, config, &problems, &code);
 	if (!problems.count)
 		return 0;
 	return error_set(err, code, "%s", problems.text);
@@ -101,9 +114,25 @@ static int new_uuid(char id[UPDATE_ID_SIZE], struct error *err)
 	return 0;
 }
 
-static int new_record(struct luod *luod, struct error *err)
+/* Also the order in the next kernel, which reads the registry from the first to the last. */
+static int put_in_order(struct registry *reg, const json_t *order, struct error *err)
 {
-	struct update_record update = {.state = UPDATE_LOADING, .started_ns = clock_realtime_ns()};
+	for (size_t i = json_array_size(order); i > 0; i--) {
+		const char *id = json_string_value(json_array_get(order, i - 1));
+		struct vm_record *record = id ? registry_find(reg, id) : NULL;
+
+		if (!record)
+			return error_set(err, -EINVAL, "order: there is no VM %s", id ? id : "");
+		registry_move_first(reg, record);
+	}
+	return 0;
+}
+
+static int new_record(struct luod *luod, const struct update_config *config, struct error *err)
+{
+	struct update_record update = {.state = UPDATE_LOADING,
+				       .started_ns = clock_realtime_ns(),
+				       .at_once = config->at_once};
 	struct utsname uts;
 	int r = new_uuid(update.id, err);
 
@@ -113,11 +142,12 @@ static int new_record(struct luod *luod, struct error *err)
 		registry_set_text(update.from, sizeof(update.from), uts.release);
 	luod->registry.update = update;
 	for (struct vm_record *record = luod->registry.vms; record; record = record->next) {
-		record->in_update = record->status == VM_CONNECTED;
+		record->in_update = record->status == VM_CONNECTED && !record->vm->shut_down;
 		record->timeline = (struct timeline){0};
 		if (record->in_update)
 			record->why[0] = '\0';
 		record->vm->asked_prepare = record->vm->asked_freeze = false;
+		record->vm->asked_round = 0;
 	}
 	return 0;
 }
@@ -156,6 +186,10 @@ static void on_ended(void *opaque, int result, const struct error *err)
 	}
 	close_fdp(&u->session_fd);
 	close_fdp(&u->registry_fd);
+	json_decref(u->config.order);
+	loop_timer_free(u->shutdown_timer);
+	for (struct vm_record *vm = luod->registry.vms; vm; vm = vm->next)
+		vm->vm->shut_down = false;
 	luod->registry.tsc_khz = luod_tsc_khz(luod);
 	registry_archive_update(&luod->registry);
 	luod->update = NULL;
@@ -183,7 +217,9 @@ int update_begin(struct luod *luod, const struct update_config *config, struct e
 		.luod = luod, .config = *config, .session_fd = FD_NONE, .registry_fd = FD_NONE};
 	r = check_all(luod, &u->config, err);
 	if (r == 0)
-		r = new_record(luod, err);
+		r = put_in_order(&luod->registry, config->order, err);
+	if (r == 0)
+		r = new_record(luod, config, err);
 	if (r < 0) {
 		free(u);
 		return r;
@@ -196,6 +232,7 @@ int update_begin(struct luod *luod, const struct update_config *config, struct e
 		.finished = on_ended,
 		.opaque = u,
 	};
+	json_incref(u->config.order);
 	luod->update = u;
 	engine_start(&u->engine);
 	return 0;

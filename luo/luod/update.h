@@ -7,9 +7,20 @@
 #include "luo/luod/update_engine.h"
 #include "luo/luod/vm.h"
 
-#define UPDATE_FREEZE_TIMEOUT_MS  10000U
-#define UPDATE_PREPARE_TIMEOUT_MS 600000U
-#define UPDATE_SYNC_TIMEOUT_MS	  120000U
+#define UPDATE_FREEZE_TIMEOUT_MS   10000U
+#define UPDATE_PREPARE_TIMEOUT_MS  600000U
+#define UPDATE_SYNC_TIMEOUT_MS	   120000U
+#define UPDATE_SHUTDOWN_TIMEOUT_MS 60000U
+#define UPDATE_AT_ONCE_MAX	   1024U
+
+/* What a host with so many processors bears: preserving and loading are work for them. */
+unsigned int update_default_at_once(void);
+
+/* What becomes of a VM that cannot be taken through an update. */
+enum update_unpreservable {
+	UNPRESERVABLE_REFUSE,	/* there is no update */
+	UNPRESERVABLE_SHUTDOWN, /* it is shut down when all others are prepared */
+};
 
 struct update_config {
 	char kernel[PATH_MAX];
@@ -19,6 +30,22 @@ struct update_config {
 	bool dry_run; /* load and prepare, then take all back */
 	unsigned int freeze_timeout_ms;
 	unsigned int prepare_timeout_ms;
+	unsigned int pause_timeout_ms; /* from the first freeze to reboot(2); 0: none of its own */
+	enum update_unpreservable unpreservable;
+	unsigned int shutdown_timeout_ms; /* until a guest that is shut down is switched off */
+	unsigned int at_once;		  /* so many VMs prepare, or are taken up, side by side */
+	json_t *order; /* owned: ids of VMs that come first; NULL: as they came */
+};
+
+/* One question to all VMs of an update; update_ask.h asks it. */
+struct update_question {
+	enum agent_verb verb;
+	unsigned int timeout_ms; /* on the wire, 0 for none */
+	unsigned int deadline_ms;
+	bool with_session;    /* a duplicate of the VM's session goes with it */
+	bool undo;	      /* failures are logged and do not stop it */
+	unsigned int at_once; /* as many are asked, the next when one has answered; 0: all */
+	bool (*wanted)(struct vm *vm);
 };
 
 struct update {
@@ -32,6 +59,11 @@ struct update {
 	int first_result;
 	struct error first_error;
 	bool asking_all; /* the step is still sending: answers do not end it yet */
+	struct update_question question;
+	unsigned int round;		   /* counts the questions */
+	struct loop_timer *shutdown_timer; /* owned: while guests are shut down */
+	bool shutdown_forced;
+	uint64_t freeze_begin_ns; /* CLOCK_MONOTONIC; 0 before */
 };
 
 extern const struct update_step update_steps[];
@@ -51,6 +83,9 @@ int update_abort(struct luod *luod, const char *why, struct error *err);
 
 /* A VM's connection went away. */
 void update_on_disconnect(struct update *u, struct vm *vm);
+
+/* The process of a VM is gone. */
+void update_on_gone(struct update *u, struct vm *vm);
 
 /* Takes a VM whose guest has ended out of the update. */
 void update_leave(struct vm *vm);

@@ -21,21 +21,44 @@ static bool has_left(const struct vm *vm)
 	return vm->record->status == VM_STOPPED;
 }
 
+/* Its vmm has looked and said so; the others are not to wait for it. */
+static bool cannot_be_preserved(const struct update *u, int result)
+{
+	return u->question.verb == AGENT_PREPARE && result == -EOPNOTSUPP &&
+	       u->config.unpreservable == UNPRESERVABLE_SHUTDOWN;
+}
+
+static void update_without(struct vm *vm, const struct error *err)
+{
+	log_warning("%s; it is going to be shut down", error_message(err));
+	update_leave(vm);
+	vm->asked_prepare = false;
+	vm->shut_down = true;
+}
+
+static void ask_more(struct update *u);
+
 static void on_answer(struct vm *vm, int result, struct error *err, void *opaque)
 {
 	struct update *u = opaque;
 
 	if (result < 0 && has_left(vm))
 		update_leave(vm);
+	else if (cannot_be_preserved(u, result))
+		update_without(vm, err);
 	else if (result < 0)
 		note_failure(u, vm, result, err);
 	u->waiting--;
-	if (u->waiting == 0 && !u->asking_all)
+	if (u->asking_all)
+		return;
+	ask_more(u);
+	if (u->waiting == 0)
 		engine_continue(&u->engine, u->first_result, &u->first_error);
 }
 
-static void ask_one(struct update *u, struct vm *vm, const struct update_question *question)
+static void ask_one(struct update *u, struct vm *vm)
 {
+	const struct update_question *question = &u->question;
 	struct agent_request request = {.verb = question->verb, .timeout_ms = question->timeout_ms};
 	struct error err = ERROR_INIT;
 	int r;
@@ -48,18 +71,35 @@ static void ask_one(struct update *u, struct vm *vm, const struct update_questio
 		note_failure(u, vm, r, &err);
 }
 
+/* Those that have not been asked this, as many as may be. */
+static void ask_more(struct update *u)
+{
+	const struct update_question *question = &u->question;
+
+	u->asking_all = true;
+	for (struct vm_record *record = u->luod->registry.vms; record; record = record->next) {
+		if (question->at_once && u->waiting >= question->at_once)
+			break;
+		/* What has failed is taken back soon: it is not worth beginning more of it. */
+		if (u->first_result < 0 && !question->undo && question->at_once)
+			break;
+		if (record->vm->asked_round == u->round)
+			continue;
+		record->vm->asked_round = u->round;
+		if (record->in_update && question->wanted(record->vm))
+			ask_one(u, record->vm);
+	}
+	u->asking_all = false;
+}
+
 int update_ask(struct update *u, const struct update_question *question, struct error *err)
 {
 	u->waiting = 0;
 	u->first_result = 0;
+	u->round++;
+	u->question = *question;
 	error_clear(&u->first_error);
-	u->asking_all = true;
-	for (struct vm_record *record = u->luod->registry.vms; record; record = record->next) {
-		if (!record->in_update || !question->wanted(record->vm))
-			continue;
-		ask_one(u, record->vm, question);
-	}
-	u->asking_all = false;
+	ask_more(u);
 	if (u->waiting > 0)
 		return UPDATE_PENDING;
 	if (u->first_result < 0 && !question->undo) {

@@ -5,15 +5,6 @@
 
 #include "luo/luod/update.h"
 
-struct update_question {
-	enum agent_verb verb;
-	unsigned int timeout_ms; /* on the wire, 0 for none */
-	unsigned int deadline_ms;
-	bool with_session; /* a duplicate of the VM's session goes with it */
-	bool undo;	   /* failures are logged and do not stop it */
-	bool (*wanted)(struct vm *vm);
-};
-
 /*
  * For a step's run() or undo(): 0 when nobody had to be asked, else UPDATE_PENDING, and the engine
  * goes on when the last has answered. The first VM that refuses fails the step, but all answers are

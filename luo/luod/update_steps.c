@@ -14,6 +14,7 @@
 #include "luo/luod/update.h"
 #include "luo/luod/update_ask.h"
 #include "luo/luod/update_jobs.h"
+#include "luo/luod/update_shutdown.h"
 
 /* What luod waits on top of what it grants a vmm. */
 #define GRACE_MS 5000U
@@ -65,6 +66,7 @@ static int run_prepare(void *opaque, struct error *err)
 	struct update_question question = {.verb = AGENT_PREPARE,
 					   .deadline_ms = u->config.prepare_timeout_ms,
 					   .with_session = true,
+					   .at_once = u->config.at_once,
 					   .wanted = want_prepare};
 
 	return update_ask(u, &question, err);
@@ -80,7 +82,31 @@ static int undo_prepare(void *opaque)
 	struct update_question question = {
 		.verb = AGENT_ABORT, .deadline_ms = UNDO_MS, .undo = true, .wanted = want_abort};
 
+	/* All at once: the guests run, and none of them has to wait for another. */
 	return update_ask(opaque, &question, NULL);
+}
+
+/* What is left of the pause that the operator grants, but no more than max_ms. -ETIMEDOUT: none. */
+static int pause_left(const struct update *u, unsigned int max_ms, unsigned int *ret_ms,
+		      struct error *err)
+{
+	uint64_t spent_ms = (clock_monotonic_ns() - u->freeze_begin_ns) / NSEC_PER_MSEC;
+
+	*ret_ms = max_ms;
+	if (!u->config.pause_timeout_ms)
+		return 0;
+	if (spent_ms >= u->config.pause_timeout_ms)
+		return error_set(err, -ETIMEDOUT,
+				 "the guests have stood still for %llu ms, and %u ms were granted "
+				 "(pause-timeout): they go on here",
+				 (unsigned long long)spent_ms, u->config.pause_timeout_ms);
+	*ret_ms = MIN_OF(max_ms, u->config.pause_timeout_ms - (unsigned int)spent_ms);
+	return 0;
+}
+
+static int run_shutdown(void *opaque, struct error *err)
+{
+	return shutdown_begin(opaque, err);
 }
 
 static int run_flush(void *opaque, struct error *err)
@@ -92,7 +118,7 @@ static int run_flush(void *opaque, struct error *err)
 static int refuse_newcomers(const struct update *u, struct error *err)
 {
 	for (struct vm_record *record = u->luod->registry.vms; record; record = record->next) {
-		if (record->in_update || record->status == VM_STOPPED ||
+		if (record->in_update || record->vm->shut_down || record->status == VM_STOPPED ||
 		    record->status == VM_FAILED)
 			continue;
 		return error_set(err, -EAGAIN,
@@ -111,12 +137,13 @@ static bool want_freeze(struct vm *vm)
 static int run_freeze(void *opaque, struct error *err)
 {
 	struct update *u = opaque;
-	struct update_question question = {.verb = AGENT_FREEZE,
-					   .timeout_ms = u->config.freeze_timeout_ms,
-					   .deadline_ms = u->config.freeze_timeout_ms + GRACE_MS,
-					   .wanted = want_freeze};
+	struct update_question question = {.verb = AGENT_FREEZE, .wanted = want_freeze};
 	int r = refuse_newcomers(u, err);
 
+	u->freeze_begin_ns = clock_monotonic_ns();
+	if (r == 0)
+		r = pause_left(u, u->config.freeze_timeout_ms, &question.timeout_ms, err);
+	question.deadline_ms = question.timeout_ms + GRACE_MS;
 	return r < 0 ? r : update_ask(u, &question, err);
 }
 
@@ -140,16 +167,21 @@ static int undo_freeze(void *opaque)
 static int run_settle(void *opaque, struct error *err)
 {
 	struct update *u = opaque;
+	unsigned int left_ms = 0;
+	int r = pause_left(u, u->config.freeze_timeout_ms, &left_ms, err);
 
-	return job_sync(u, u->config.freeze_timeout_ms, err);
+	return r < 0 ? r : job_sync(u, left_ms, err);
 }
 
 static int run_reboot(void *opaque, struct error *err)
 {
 	struct update *u = opaque;
 	struct registry *reg = &u->luod->registry;
+	unsigned int left_ms;
 	int r = refuse_newcomers(u, err);
 
+	if (r == 0)
+		r = pause_left(u, 1, &left_ms, err);
 	if (r < 0)
 		return r;
 	reg->tsc_khz = luod_tsc_khz(u->luod);
@@ -168,6 +200,7 @@ const struct update_step update_steps[] = {
 	 undo_sessions}, /* luod holds one for each VM */
 	{"prepare", UPDATE_PREPARING, run_prepare,
 	 undo_prepare},					      /* memory is preserved; guests run */
+	{"shutdown", UPDATE_PREPARING, run_shutdown, NULL},   /* who cannot come along has ended */
 	{"flush", UPDATE_PREPARING, run_flush, NULL},	      /* file systems are nearly clean */
 	{"freeze", UPDATE_FREEZING, run_freeze, undo_freeze}, /* guests stand, states are written */
 	{"settle", UPDATE_FREEZING, run_settle, NULL},	      /* file systems are clean */

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "luo/luod/vm.h"
 
 static double to_ms(uint64_t ticks, uint64_t tsc_khz)
 {
@@ -46,6 +47,35 @@ static void set_timeline(json_t *view, const struct registry *reg, const struct 
 		json_object_set_new(view, "blackout-ms", json_real(to_ms(blackout, reg->tsc_khz)));
 }
 
+json_t *vm_event_view(const struct vm_record *record)
+{
+	json_t *view = json_pack("{s:s, s:s, s:b, s:b}", "id", record->id, "phase",
+				 shown_phase(record), "connected", record->status == VM_CONNECTED,
+				 "preserve", record->preserve);
+
+	if (view && record->resume)
+		json_object_set_new(view, "resume", json_true());
+	if (view && record->why[0])
+		json_object_set_new(view, "why", json_string(record->why));
+	return view;
+}
+
+/* The last exchange of its vmm. */
+static json_t *upgrade_view(const struct vm *vm)
+{
+	static const char *const names[] = {
+		[UPGRADE_UNDER_WAY] = "under-way",
+		[UPGRADE_DONE] = "done",
+		[UPGRADE_FAILED] = "failed",
+	};
+	json_t *view = json_pack("{s:s, s:s}", "state", names[vm->upgraded.state], "vmm",
+				 vm->upgraded.binary);
+
+	if (view && vm->upgraded.why[0])
+		json_object_set_new(view, "why", json_string(vm->upgraded.why));
+	return view;
+}
+
 json_t *vm_view(const struct registry *reg, const struct vm_record *record)
 {
 	json_t *view = json_pack(
@@ -59,11 +89,14 @@ json_t *vm_view(const struct registry *reg, const struct vm_record *record)
 		return NULL;
 	if (record->config[0])
 		json_object_set_new(view, "config", json_string(record->config));
+	json_object_set_new(view, "owner", json_integer((json_int_t)record->owner));
 	if (record->resume)
 		json_object_set_new(view, "resume", json_true());
 	if (record->why[0])
 		json_object_set_new(view, "why", json_string(record->why));
 	set_timeline(view, reg, record);
+	if (record->vm && record->vm->upgraded.state != UPGRADE_NONE)
+		json_object_set_new(view, "upgrade", upgrade_view(record->vm));
 	return view;
 }
 

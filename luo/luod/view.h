@@ -7,6 +7,9 @@
 
 json_t *vm_view(const struct registry *reg, const struct vm_record *record);
 
+/* The part of it that an event tells: what does not change with every stamp. */
+json_t *vm_event_view(const struct vm_record *record);
+
 /* The current or last update with the VMs that belong to it, each with its timeline. */
 json_t *update_view(const struct registry *reg);
 

@@ -96,13 +96,15 @@ void vm_forget(struct vm *vm)
 	loop_remove_fd(vm->pid_source);
 	close_fdp(&vm->pid_fd);
 	close_fdp(&vm->session_fd);
+	handover_drop(&vm->handover);
 	free(vm);
 	record->vm = NULL;
 	registry_remove(&luod->registry, record);
 }
 
-int vm_request(struct vm *vm, const struct agent_request *request, unsigned int deadline_ms,
-	       int session_fd, vm_reply_fn *fn, void *opaque, struct error *err)
+int vm_request_fds(struct vm *vm, const struct agent_request *request, unsigned int deadline_ms,
+		   const int *fds, unsigned int fd_count, vm_reply_fn *fn, void *opaque,
+		   struct error *err)
 {
 	struct agent_request numbered = *request;
 	json_t *message;
@@ -119,7 +121,7 @@ int vm_request(struct vm *vm, const struct agent_request *request, unsigned int 
 	message = agent_request_to_json(&numbered);
 	if (!message)
 		return error_set(err, -ENOMEM, "vm %s: out of memory", vm->record->id);
-	r = peer_send(vm->peer, message, &session_fd, session_fd >= 0 ? 1 : 0, err);
+	r = peer_send(vm->peer, message, fds, fd_count, err);
 	json_decref(message);
 	if (r < 0) {
 		error_prefix(err, "vm %s: %s: ", vm->record->id, agent_verb_name(request->verb));
@@ -132,6 +134,13 @@ int vm_request(struct vm *vm, const struct agent_request *request, unsigned int 
 	vm->request.opaque = opaque;
 	loop_timer_arm(vm->timer, deadline_ms * NSEC_PER_MSEC, 0);
 	return 0;
+}
+
+int vm_request(struct vm *vm, const struct agent_request *request, unsigned int deadline_ms,
+	       int session_fd, vm_reply_fn *fn, void *opaque, struct error *err)
+{
+	return vm_request_fds(vm, request, deadline_ms, &session_fd, session_fd >= 0 ? 1 : 0, fn,
+			      opaque, err);
 }
 
 static void on_told(struct vm *vm, int result, struct error *err, void *opaque _unused_)
@@ -174,7 +183,7 @@ static void take_hello(struct vm *vm, const struct agent_hello *hello)
 	registry_set_text(record->version, sizeof(record->version), hello->version);
 	registry_set_text(record->api_socket, sizeof(record->api_socket), hello->api_socket);
 	/* A vmm that waits for its session knows none of this yet: keep what is known. */
-	if (hello->phase != AGENT_PHASE_WAITING) {
+	if (hello->phase != AGENT_PHASE_WAITING && hello->phase != AGENT_PHASE_ADOPTED) {
 		record->preserve = hello->preserve;
 		record->memory = hello->memory;
 		record->cpus = hello->cpus;
@@ -195,11 +204,32 @@ void vm_on_hello(struct vm *vm, struct peer *peer, const struct agent_hello *hel
 	lifecycle_on_hello(vm);
 }
 
-void vm_on_reply(struct vm *vm, const struct agent_reply *reply)
+/* Only an export has descriptors, one for each token. */
+static void take_fds(struct vm *vm, const struct agent_reply *reply, const int *fds,
+		     unsigned int fd_count)
+{
+	bool wanted = vm->request.active && vm->request.seq == reply->seq &&
+		      vm->request.verb == AGENT_EXPORT && fd_count == reply->tokens.count;
+
+	handover_drop(&vm->handover);
+	for (unsigned int i = 0; i < fd_count; i++) {
+		if (wanted)
+			vm->handover.fds[i] = fds[i];
+		else
+			close(fds[i]);
+	}
+	if (wanted)
+		vm->handover.tokens = reply->tokens;
+}
+
+void vm_on_reply(struct vm *vm, const struct agent_reply *reply, const int *fds,
+		 unsigned int fd_count)
 {
 	struct error err = ERROR_INIT;
 	int result = reply->ok ? 0 : reply->code;
 
+	if (fd_count)
+		take_fds(vm, reply, fds, fd_count);
 	vm->record->phase = reply->phase;
 	if (reply->has_timeline)
 		timeline_merge(&vm->record->timeline, &reply->timeline);
@@ -235,6 +265,7 @@ void vm_on_event(struct vm *vm, const struct agent_event *event)
 void vm_on_disconnect(struct vm *vm)
 {
 	struct error err = ERROR_INIT;
+	bool is_next = vm->next_of;
 
 	vm->peer = NULL;
 	if (vm->record->status == VM_CONNECTED) {
@@ -250,5 +281,8 @@ void vm_on_disconnect(struct vm *vm)
 			vm->record->id, vm->record->pid, agent_verb_name(vm->request.verb));
 		end_request(vm, -EPIPE, &err);
 	}
+	/* The end of the request may have been the end of the exchange, and of it. */
+	if (is_next)
+		return;
 	lifecycle_on_disconnect(vm);
 }

@@ -6,9 +6,19 @@
 #ifndef HOLDFAST_LUOD_VM_H
 #define HOLDFAST_LUOD_VM_H
 
+#include "luo/luod/handover.h"
 #include "luo/luod/luod.h"
 
 struct peer;
+struct upgrade;
+
+/* How the last exchange of a VM's vmm went. */
+enum upgrade_state {
+	UPGRADE_NONE,
+	UPGRADE_UNDER_WAY,
+	UPGRADE_DONE,
+	UPGRADE_FAILED,
+};
 
 /*
  * The end of a request. result 0: reply is there and ok. Negative: err has the words (the vmm's own
@@ -33,9 +43,20 @@ struct vm {
 	struct loop_timer *timer;	  /* deadline of the request */
 	struct loop_timer *hello_timer;	  /* deadline of the hello of a vmm that luod started */
 	bool asked_prepare, asked_freeze; /* what an undo has to take back */
-	bool restart; /* once its vmm is gone, start it again to take up its session */
-	int pid_fd;   /* pidfd of a vmm that others started; FD_NONE for our own children */
+	bool shut_down;			  /* an update takes place without it: it is to end */
+	unsigned int asked_round;	  /* the last question of an update that came to it */
+	bool taking_up; /* in the new kernel: has one of the places for those that load at once */
+	bool restart;	/* once its vmm is gone, start it again to take up its session */
+	int pid_fd;	/* pidfd of a vmm that others started; FD_NONE for our own children */
 	struct loop_source *pid_source;
+	struct upgrade *upgrade;  /* its vmm is being exchanged; NULL: it is not */
+	struct upgrade *next_of;  /* this is the new vmm of that exchange, and in no registry */
+	struct handover handover; /* what a vmm exported, until another runs the guest */
+	struct {
+		enum upgrade_state state;
+		char binary[PATH_MAX];
+		char why[ERROR_MESSAGE_MAX];
+	} upgraded;
 };
 
 /* The VM of that id, made if there is none. */
@@ -52,12 +73,18 @@ void vm_forget(struct vm *vm);
  */
 int vm_request(struct vm *vm, const struct agent_request *request, unsigned int deadline_ms,
 	       int session_fd, vm_reply_fn *fn, void *opaque, struct error *err);
+/* The same with any number of descriptors, borrowed. */
+int vm_request_fds(struct vm *vm, const struct agent_request *request, unsigned int deadline_ms,
+		   const int *fds, unsigned int fd_count, vm_reply_fn *fn, void *opaque,
+		   struct error *err);
 /* The same, with the outcome only logged. */
 int vm_tell(struct vm *vm, enum agent_verb verb, struct error *err);
 
 /* From its connection. */
 void vm_on_hello(struct vm *vm, struct peer *peer, const struct agent_hello *hello);
-void vm_on_reply(struct vm *vm, const struct agent_reply *reply);
+/* fds: taken. */
+void vm_on_reply(struct vm *vm, const struct agent_reply *reply, const int *fds,
+		 unsigned int fd_count);
 void vm_on_event(struct vm *vm, const struct agent_event *event);
 void vm_on_disconnect(struct vm *vm);
 

@@ -7,7 +7,6 @@ usage: test_luod.py LUOD LUOCTL
 This host needs no live update: what is checked is what users and scripts see. Updates themselves
 are in tests/unit (every failure) and tests/host (real kernels).
 """
-import contextlib
 import json
 import os
 import pathlib
@@ -18,131 +17,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
 
-LUOD, LUOCTL = sys.argv[1:3] if len(sys.argv) >= 3 else ("luod", "luoctl")
-PATIENCE = 120  # seconds; a bound, not a wait
-
-
-def until(condition, what):
-    """Looks until the condition holds; its value."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"in vain: {what}")
-
-
-OPEN = []  # vmms of the test that runs
-
-
-class Vmm:
-    """Plays a vmm at the agent socket."""
-
-    def __init__(self, path, name, phase="running", **more):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sock.settimeout(PATIENCE)
-        OPEN.append(self)
-        self.sock.connect(path)
-        self.say(type="hello", id=name, pid=os.getpid(), phase=phase, preserve=True, memory=1 << 30, cpus=2, **more)
-
-    def say(self, **message):
-        self.sock.send(json.dumps(message).encode())
-
-    def hear(self):
-        data = self.sock.recv(65536)
-        return json.loads(data) if data else None
-
-    def close(self):
-        self.sock.close()
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.stack = contextlib.ExitStack()
-        self.folder = pathlib.Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-cli-")))
-        self.api, self.agent = str(self.folder / "api.sock"), str(self.folder / "agent.sock")
-        self.luod = None
-        self.start()
-
-    def tearDown(self):
-        while OPEN:
-            OPEN.pop().close()
-        status = 0
-        if self.luod.poll() is None:
-            self.luod.terminate()
-            # A sanitizer's finding shows here, too.
-            status = self.luod.wait(PATIENCE)
-        log = (self.folder / "log").read_text()
-        self.stack.close()
-        self.assertEqual(status, 0, log)
-
-    def options(self):
-        return ["--socket", self.agent, "--api-socket", self.api, "--run-dir", str(self.folder / "run"),
-                "--vmm", str(self.folder / "vmm")]
-
-    def start(self):
-        log = self.stack.enter_context(open(self.folder / "log", "a", encoding="utf-8"))
-        self.luod = subprocess.Popen([LUOD, *self.options()], stderr=log)
-        until(lambda: self.luod.poll() is not None or self.connects(), "luod listens")
-        self.assertIsNone(self.luod.poll(), (self.folder / "log").read_text())
-
-    def connects(self):
-        with socket.socket(socket.AF_UNIX) as sock:
-            try:
-                sock.connect(self.api)
-                return True
-            except OSError:
-                return False
-
-    def raw(self, data):
-        """Sends bytes; all that comes until the server closes."""
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(PATIENCE)
-            sock.connect(self.api)
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                sock.sendall(data)
-            answer = b""
-            with contextlib.suppress(ConnectionResetError):
-                while True:
-                    more = sock.recv(65536)
-                    answer += more
-                    if not more:
-                        break
-            return answer
-
-    def call(self, method, path, body=None):
-        """One request; (status, document)."""
-        text = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {len(text)}\r\n\r\n"
-        answer = self.raw(head.encode() + text)
-        top, _, rest = answer.partition(b"\r\n\r\n")
-        status = int(top.split()[1])
-        kind = next((line.split(b": ")[1] for line in top.split(b"\r\n") if line.lower().startswith(b"content-type")), b"")
-        if status >= 400:
-            self.assertEqual(kind, b"application/problem+json")
-        return status, json.loads(rest) if rest else None
-
-    def problem(self, method, path, status, name, says="", body=None):
-        got, doc = self.call(method, path, body)
-        self.assertEqual((got, doc["type"]), (status, f"urn:holdfast:problem:{name}"), doc)
-        self.assertIn(says, doc["detail"])
-
-    def ctl(self, *arguments, status=0):
-        run = subprocess.run([LUOCTL, "--socket", self.api, *arguments], capture_output=True, text=True, timeout=PATIENCE)
-        self.assertEqual(run.returncode, status, run.stdout + run.stderr)
-        return run.stdout + run.stderr
-
-    def vm(self, name):
-        return self.call("GET", f"/api/v1/vms/{name}")[1]
-
-    def vmm_program(self, text):
-        path = self.folder / "vmm"
-        path.write_text("#!/bin/sh\n" + text)
-        path.chmod(0o755)
+from luod_case import LUOCTL, LUOD, PATIENCE, Case, Vmm, main, until
 
 
 class Api(Case):
@@ -219,8 +96,9 @@ class Api(Case):
         vmm.close()
 
     def test_sockets(self):
-        for path in (self.api, self.agent):
-            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        # Everybody may ask for what is his; vmms are root's.
+        self.assertEqual(stat.S_IMODE(os.stat(self.api).st_mode), 0o666)
+        self.assertEqual(stat.S_IMODE(os.stat(self.agent).st_mode), 0o600)
         second = subprocess.run([LUOD, *self.options()], capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(second.returncode, 1)
         self.assertIn("another process listens", second.stderr)
@@ -383,7 +261,4 @@ class CommandLines(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        print(__doc__.strip(), file=sys.stderr)
-        sys.exit(2)
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=2)
+    main(__doc__)

@@ -130,7 +130,24 @@ static const enum agent_phase phase_after[AGENT_VERB_MAX] = {
 	[AGENT_PREPARE] = AGENT_PHASE_PREPARED, [AGENT_FREEZE] = AGENT_PHASE_FROZEN,
 	[AGENT_THAW] = AGENT_PHASE_PREPARED,	[AGENT_ABORT] = AGENT_PHASE_RUNNING,
 	[AGENT_RESUME] = AGENT_PHASE_RESUMED,	[AGENT_FINISH] = AGENT_PHASE_RUNNING,
+	[AGENT_EXPORT] = AGENT_PHASE_PREPARED,	[AGENT_ADOPT] = AGENT_PHASE_ADOPTED,
+	[AGENT_RELEASE] = AGENT_PHASE_RELEASED,
 };
+
+/* Two files of a guest. */
+static void say_exported(struct played_vmm *vmm, struct agent_reply *reply)
+{
+	int fds[2] = {open("/dev/null", O_RDWR | O_CLOEXEC), open("/dev/zero", O_RDWR | O_CLOEXEC)};
+	struct error err = ERROR_INIT;
+	json_t *message;
+
+	reply->tokens = (struct agent_tokens){2, {TOKEN_RAM_FIRST, TOKEN_VM_STATE}};
+	message = agent_reply_to_json(reply);
+	assert_int_equal(sock_send_json(vmm->fd, message, fds, 2, &err), 0);
+	json_decref(message);
+	close(fds[0]);
+	close(fds[1]);
+}
 
 static void obey(struct played_vmm *vmm, const struct agent_request *request)
 {
@@ -139,15 +156,29 @@ static void obey(struct played_vmm *vmm, const struct agent_request *request)
 				    : request->verb == AGENT_FREEZE ? TIMELINE_FREEZE
 								    : TIMELINE_RUN;
 
-	vmm->phase = reply.phase = phase_after[request->verb];
+	if (request->verb != AGENT_POWER_BUTTON && request->verb != AGENT_SHUTDOWN)
+		vmm->phase = phase_after[request->verb];
+	reply.phase = vmm->phase;
 	timeline_begin(&reply.timeline, phase);
 	timeline_end(&reply.timeline, phase);
-	say(vmm, agent_reply_to_json(&reply));
+	if (request->verb == AGENT_EXPORT)
+		say_exported(vmm, &reply);
+	else
+		say(vmm, agent_reply_to_json(&reply));
+}
+
+void bench_answer(struct played_vmm *vmm, enum agent_verb verb)
+{
+	const struct agent_request request = {.seq = vmm->seq, .verb = verb};
+
+	obey(vmm, &request);
 }
 
 static void refuse(struct played_vmm *vmm, const struct agent_request *request)
 {
-	struct agent_reply reply = {.seq = request->seq, .code = -ENOMEM, .message = "no"};
+	bool cannot = vmm->conduct[request->verb] == CANNOT;
+	struct agent_reply reply = {
+		.seq = request->seq, .code = cannot ? -EOPNOTSUPP : -ENOMEM, .message = "no"};
 
 	if (request->verb == AGENT_RESUME)
 		vmm->phase = AGENT_PHASE_FAILED;
@@ -164,6 +195,7 @@ static void act(struct played_vmm *vmm, const struct agent_request *request)
 		obey(vmm, request);
 		break;
 	case REFUSE:
+	case CANNOT:
 		refuse(vmm, request);
 		break;
 	case POWEROFF:
@@ -192,6 +224,9 @@ static void play(struct played_vmm *vmm)
 	assert_int_equal(agent_request_from_json(message, &request, &err), 0);
 	json_decref(message);
 	vmm->sessions += count;
+	vmm->seq = request.seq;
+	if (request.tokens.count)
+		vmm->tokens = request.tokens;
 	for (unsigned int i = 0; i < count; i++)
 		close(fds[i]);
 	snprintf(vmm->journal + used, sizeof(vmm->journal) - used, "%s%s", used ? " " : "",

@@ -18,6 +18,7 @@
 enum conduct {
 	OBEY,	  /* does it */
 	REFUSE,	  /* says no and stays as it was */
+	CANNOT,	  /* the same, because it cannot be preserved */
 	DIE,	  /* closes the connection */
 	POWEROFF, /* its guest ends: event "exit", then closes */
 	WAIT,	  /* does not answer */
@@ -30,7 +31,9 @@ struct played_vmm {
 	bool preserve;
 	enum conduct conduct[AGENT_VERB_MAX];
 	char journal[256];     /* verbs in the order in which they came */
-	unsigned int sessions; /* session descriptors that came along */
+	unsigned int sessions; /* descriptors that came along */
+	struct agent_tokens tokens;
+	uint32_t seq; /* of the last request */
 };
 
 struct bench_kernel {
@@ -40,11 +43,14 @@ struct bench_kernel {
 	int retrieve_error;
 	bool host_session; /* the previous kernel handed over "luod" */
 	int registry_fd;   /* what is in it */
+	int written_fd;	   /* borrowed: the registry that luod wrote last */
 	atomic_bool sync_hangs;
 	atomic_uint syncs_under_way;
 	unsigned int loads, unloads, reboots, created, retrieved, finished, spawns, kills;
 	char spawned[256]; /* last command line */
-	pid_t pid;	   /* what spawn says */
+	pid_t pid;	   /* what spawn says; 0: this process */
+	pid_t peer_pid;	   /* of who connects next; 0: this process */
+	pid_t killed;	   /* the last one */
 	void (*at_reboot)(void *opaque);
 	void *opaque;
 };
@@ -62,6 +68,8 @@ void bench_up(struct bench *b);
 void bench_down(struct bench *b);
 /* Connects and says hello as that VM. */
 void bench_connect(struct bench *b, struct played_vmm *vmm, const char *id, enum agent_phase phase);
+/* Does at last what it was asked to, the last thing, and WAITs no more. */
+void bench_answer(struct played_vmm *vmm, enum agent_verb verb);
 /* Says a phase by itself. */
 void bench_say_phase(struct played_vmm *vmm, enum agent_phase phase);
 /* Turns the loop and the played vmms until done(opaque) is true; fails the test after 20 s. */

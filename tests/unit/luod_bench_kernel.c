@@ -34,6 +34,8 @@ void __wrap_sync(void);
 int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *files,
 		       const posix_spawnattr_t *attr, char *const argv[], char *const env[]);
 int __wrap_kill(pid_t pid, int signo);
+int __real_sock_peer(int fd, uid_t *ret_uid, pid_t *ret_pid);
+int __wrap_sock_peer(int fd, uid_t *ret_uid, pid_t *ret_pid);
 
 static int new_fd(int *ret_fd)
 {
@@ -126,6 +128,7 @@ int __wrap_registry_memfd_write(int fd, const struct registry *reg, struct error
 {
 	if (bench_kernel.write_error)
 		return error_set(err, -bench_kernel.write_error, "registry: cannot write it");
+	bench_kernel.written_fd = fd;
 	return __real_registry_memfd_write(fd, reg, err);
 }
 
@@ -153,13 +156,24 @@ int __wrap_posix_spawn(pid_t *pid, const char *path _unused_,
 		used += (size_t)snprintf(bench_kernel.spawned + used,
 					 sizeof(bench_kernel.spawned) - used, "%s%s", i ? " " : "",
 					 argv[i]);
-	*pid = getpid();
+	*pid = bench_kernel.pid ? bench_kernel.pid : getpid();
 	return 0;
 }
 
-int __wrap_kill(pid_t pid _unused_, int signo)
+int __wrap_kill(pid_t pid, int signo)
 {
-	if (signo == SIGKILL)
-		bench_kernel.kills++;
+	if (signo != SIGKILL)
+		return 0;
+	bench_kernel.kills++;
+	bench_kernel.killed = pid;
 	return 0;
+}
+
+int __wrap_sock_peer(int fd, uid_t *ret_uid, pid_t *ret_pid)
+{
+	int r = __real_sock_peer(fd, ret_uid, ret_pid);
+
+	if (bench_kernel.peer_pid)
+		*ret_pid = bench_kernel.peer_pid;
+	return r;
 }

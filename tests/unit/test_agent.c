@@ -154,6 +154,31 @@ static void test_reply(void **state _unused_)
 	json_decref(message);
 }
 
+/* What the descriptors beside a message are; as many as a message can carry. */
+static void test_tokens(void **state _unused_)
+{
+	struct agent_request request = {.verb = AGENT_ADOPT}, out;
+	struct agent_reply reply = {.ok = true}, reply_out;
+	struct error err = ERROR_INIT;
+	json_t *message;
+
+	for (unsigned int i = 0; i < AGENT_TOKENS_MAX; i++)
+		request.tokens.token[i] = 0x100 * i;
+	request.tokens.count = AGENT_TOKENS_MAX;
+	reply.tokens = request.tokens;
+	message = agent_request_to_json(&request);
+	assert_int_equal(agent_request_from_json(message, &out, &err), 0);
+	assert_memory_equal(&out.tokens, &request.tokens, sizeof(out.tokens));
+	/* One more, so large that it is no other's. */
+	json_array_append_new(json_object_get(message, "tokens"), json_integer(0x7fff));
+	assert_int_equal(agent_request_from_json(message, &out, &err), -EBADMSG);
+	json_decref(message);
+	message = agent_reply_to_json(&reply);
+	assert_int_equal(agent_reply_from_json(message, &reply_out, &err), 0);
+	assert_memory_equal(&reply_out.tokens, &reply.tokens, sizeof(reply_out.tokens));
+	json_decref(message);
+}
+
 static void test_event(void **state _unused_)
 {
 	struct agent_event phase = {.kind = AGENT_EVENT_PHASE, .phase = AGENT_PHASE_LOADED};
@@ -233,6 +258,12 @@ static void test_refused(void **state _unused_)
 	       "timeout-ms: must be from 1");
 	refuse(AGENT_REQUEST, "{\"type\":\"request\",\"seq\":4294967296,\"verb\":\"freeze\"}",
 	       "seq: must be from 0");
+	refuse(AGENT_REQUEST,
+	       "{\"type\":\"request\",\"seq\":1,\"verb\":\"adopt\",\"tokens\":[0,-1]}",
+	       "tokens[1]: no token");
+	refuse(AGENT_REQUEST,
+	       "{\"type\":\"request\",\"seq\":1,\"verb\":\"adopt\",\"tokens\":[5,6,5]}",
+	       "tokens[2]: no token, or there twice");
 	refuse(AGENT_REPLY, "{\"type\":\"reply\",\"seq\":1,\"phase\":\"running\"}", "ok: missing");
 	refuse(AGENT_REPLY, "{\"type\":\"reply\",\"seq\":1,\"ok\":false,\"phase\":\"running\"}",
 	       "error: missing");
@@ -268,10 +299,11 @@ static void test_type_refused(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	cmocka_unit_test(test_ids),
-		cmocka_unit_test(test_hello),	cmocka_unit_test(test_request),
-		cmocka_unit_test(test_reply),	cmocka_unit_test(test_event),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_type_refused),
+		cmocka_unit_test(test_names),	     cmocka_unit_test(test_ids),
+		cmocka_unit_test(test_hello),	     cmocka_unit_test(test_request),
+		cmocka_unit_test(test_reply),	     cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_event),	     cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_type_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

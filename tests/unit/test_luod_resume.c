@@ -263,6 +263,46 @@ static void test_device_busy(void **state _unused_)
 	assert_string_equal(bench.vmms[1].journal, "resume finish");
 }
 
+static bool b_was_started(struct bench *b _unused_)
+{
+	return bench_kernel.spawns == 2;
+}
+
+/* One at a time, as the update was told: b when a runs. */
+static void test_at_once(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	hand_over();
+	assert_int_equal(resume_probe(&bench.luod, &err), 1);
+	bench.luod.registry.update.at_once = 1;
+	attach_all();
+	resume_begin(&bench.luod);
+	assert_int_equal(bench_kernel.spawns, 1);
+	assert_non_null(strstr(bench_kernel.spawned, "--id a"));
+	bench_connect(&bench, &bench.vmms[0], "a", AGENT_PHASE_WAITING);
+	bench_until(&bench, b_was_started);
+	assert_non_null(strstr(bench_kernel.spawned, "--id b"));
+	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_WAITING);
+	bench_until(&bench, bench_update_ended);
+	assert_int_equal(update_state(), UPDATE_DONE);
+}
+
+/* One that fails makes room, too. */
+static void test_at_once_with_a_failure(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	hand_over();
+	assert_int_equal(resume_probe(&bench.luod, &err), 1);
+	bench.luod.registry.update.at_once = 1;
+	attach_all();
+	bench_kernel.spawn_error = ENOENT;
+	resume_begin(&bench.luod);
+	assert_int_equal(update_state(), UPDATE_PARTIAL);
+	assert_int_equal(bench_record(&bench, "b")->status, VM_FAILED);
+}
+
 static bool b_is_loaded(struct bench *b)
 {
 	return bench_record(b, "b")->phase == AGENT_PHASE_LOADED;
@@ -278,7 +318,7 @@ static void test_resumed_by_event(void **state _unused_)
 	connect_both();
 	bench_settle(&bench);
 	reply.seq = bench_record(&bench, "b")->vm->request.seq;
-	vm_on_reply(bench_record(&bench, "b")->vm, &reply);
+	vm_on_reply(bench_record(&bench, "b")->vm, &reply, NULL, 0);
 	bench_until(&bench, b_is_loaded);
 	assert_string_equal(bench.vmms[1].journal, "resume");
 	bench_say_phase(&bench.vmms[1], AGENT_PHASE_RESUMED);
@@ -384,6 +424,8 @@ int main(void)
 		WITH_BENCH(test_finish_fails),
 		WITH_BENCH(test_luod_again),
 		WITH_BENCH(test_state_file),
+		cmocka_unit_test_setup_teardown(test_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_at_once_with_a_failure, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "luo/luod/lifecycle.h"
 #include "luo/luod/vm.h"
 #include "luod_bench.h"
 
@@ -241,7 +242,7 @@ static void test_vmm_dies_frozen(void **state _unused_)
 					    .ok = true,
 					    .phase = AGENT_PHASE_FROZEN};
 
-		vm_on_reply(bench_record(&bench, "a")->vm, &reply);
+		vm_on_reply(bench_record(&bench, "a")->vm, &reply, NULL, 0);
 	}
 	bench_until(&bench, bench_update_ended);
 	assert_int_equal(bench_kernel.reboots, 1);
@@ -295,7 +296,7 @@ static void test_newcomer(void **state _unused_)
 					    .ok = true,
 					    .phase = AGENT_PHASE_PREPARED};
 
-		vm_on_reply(bench_record(&bench, "a")->vm, &reply);
+		vm_on_reply(bench_record(&bench, "a")->vm, &reply, NULL, 0);
 	}
 	bench_until(&bench, bench_update_ended);
 	assert_ended(UPDATE_FAILED, "vm c: it was started while");
@@ -360,6 +361,144 @@ static void test_left_over(void **state _unused_)
 	assert_int_equal(bench_record(&bench, "c")->phase, AGENT_PHASE_RUNNING);
 }
 
+/* Side by side, but no more than were asked for; and nothing is begun any more after a failure. */
+static void test_at_once(void **state _unused_)
+{
+	struct update_config config = plain;
+
+	config.at_once = 1;
+	bench.vmms[0].conduct[AGENT_PREPARE] = REFUSE;
+	run_update(&config);
+	assert_ended(UPDATE_FAILED, "vm a: prepare: no");
+	assert_journals("prepare abort", "");
+	bench.vmms[0].conduct[AGENT_PREPARE] = OBEY;
+	memset(bench.vmms[0].journal, 0, sizeof(bench.vmms[0].journal));
+	run_update(&config);
+	assert_ended(UPDATE_FAILED, "reboot refused");
+	assert_journals(ALL_THE_WAY, ALL_THE_WAY);
+	assert_int_equal(bench.luod.registry.update.at_once, 1);
+}
+
+static bool a_was_asked(struct bench *b)
+{
+	return b->vmms[0].journal[0];
+}
+
+static void test_one_waits_for_the_other(void **state _unused_)
+{
+	struct update_config config = plain;
+
+	config.at_once = 1;
+	bench.vmms[0].conduct[AGENT_PREPARE] = WAIT;
+	assert_int_equal(update_begin(&bench.luod, &config, NULL), 0);
+	bench_until(&bench, a_was_asked);
+	bench_settle(&bench);
+	assert_journals("prepare", "");
+	assert_int_equal(update_abort(&bench.luod, "enough", NULL), 0);
+	close_fdp(&bench.vmms[0].fd);
+	bench_until(&bench, bench_update_ended);
+}
+
+static void test_order(void **state _unused_)
+{
+	json_t *order = json_pack("[s]", "b"), *unknown = json_pack("[s, s]", "b", "z");
+	struct update_config config = plain;
+	struct error err = ERROR_INIT;
+
+	config.order = unknown;
+	assert_int_equal(update_begin(&bench.luod, &config, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "there is no VM z"));
+	config.order = order;
+	config.at_once = 1;
+	bench.vmms[1].conduct[AGENT_PREPARE] = REFUSE;
+	run_update(&config);
+	assert_journals("", "prepare abort");
+	assert_string_equal(bench.luod.registry.vms->id, "b");
+	assert_int_equal(bench.luod.registry.vm_count, 2);
+	json_decref(order);
+	json_decref(unknown);
+}
+
+/* What the operator grants for the whole pause binds every step of it. */
+static void test_pause_too_long(void **state _unused_)
+{
+	struct update_config config = plain;
+
+	config.freeze_timeout_ms = 600000;
+	config.pause_timeout_ms = 100;
+	bench_kernel.sync_hangs = true;
+	run_update(&config);
+	assert_ended(UPDATE_FAILED, "file systems: writing them out did not end");
+	assert_journals(ALL_THE_WAY, ALL_THE_WAY);
+	assert_int_equal(bench_kernel.reboots, 0);
+	bench_kernel.sync_hangs = false;
+	assert_second_update_works();
+}
+
+static const struct update_config without = {
+	.kernel = "/bin/true",
+	.cmdline = "liveupdate=on",
+	.freeze_timeout_ms = 1000,
+	.prepare_timeout_ms = 1000,
+	.unpreservable = UNPRESERVABLE_SHUTDOWN,
+	.shutdown_timeout_ms = 1000,
+};
+
+static bool b_is_told(struct bench *b)
+{
+	return strstr(b->vmms[1].journal, "power-button");
+}
+
+static bool b_is_forced(struct bench *b)
+{
+	return strstr(b->vmms[1].journal, "shutdown");
+}
+
+/* As a guest ends: its vmm says so, and its process is gone. */
+static void end_b(void)
+{
+	close_fdp(&bench.vmms[1].fd);
+	bench_settle(&bench);
+	lifecycle_on_gone(bench_record(&bench, "b")->vm, "its vmm exited with status 0", true);
+}
+
+static void test_unpreservable_is_shut_down(void **state _unused_)
+{
+	bench_record(&bench, "b")->preserve = false;
+	assert_int_equal(update_begin(&bench.luod, &plain, NULL), -EPERM);
+	assert_int_equal(update_begin(&bench.luod, &without, NULL), 0);
+	bench_until(&bench, b_is_told);
+	bench_settle(&bench);
+	/* The other one is prepared, and waits for it. */
+	assert_journals("prepare", "power-button");
+	end_b();
+	bench_until(&bench, bench_update_ended);
+	assert_ended(UPDATE_FAILED, "reboot refused");
+	assert_journals(ALL_THE_WAY, "power-button");
+	assert_int_equal(bench_record(&bench, "b")->status, VM_STOPPED);
+	assert_non_null(strstr(bench_record(&bench, "b")->why, "shut down for an update"));
+}
+
+/* Its vmm finds out what luod does not know; it does not obey its power button. */
+static void test_unpreservable_is_found_out(void **state _unused_)
+{
+	struct update_config config = without;
+
+	config.shutdown_timeout_ms = 50;
+	bench.vmms[1].conduct[AGENT_PREPARE] = CANNOT;
+	assert_int_equal(update_begin(&bench.luod, &config, NULL), 0);
+	bench_until(&bench, b_is_forced);
+	assert_journals("prepare", "prepare power-button shutdown");
+	end_b();
+	bench_until(&bench, bench_update_ended);
+	assert_ended(UPDATE_FAILED, "reboot refused");
+	assert_journals(ALL_THE_WAY, "prepare power-button shutdown");
+	/* Without the policy that is a reason for no update. */
+	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_RUNNING);
+	run_update(&plain);
+	assert_ended(UPDATE_FAILED, "vm b: prepare: no");
+}
+
 int main(void)
 {
 #define WITH_BENCH(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -381,6 +520,12 @@ int main(void)
 		WITH_BENCH(test_refused),
 		WITH_BENCH(test_disconnected),
 		WITH_BENCH(test_left_over),
+		cmocka_unit_test_setup_teardown(test_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_one_waits_for_the_other, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unpreservable_is_shut_down, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unpreservable_is_found_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_pause_too_long, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

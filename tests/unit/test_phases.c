@@ -73,6 +73,11 @@ static const struct {
 	[UPDATE_STEP_RUN] = {MACHINE | SESSION | KEPT, RUNNING, RUNNING, DRAINED},
 	[UPDATE_STEP_RETURN] = {MACHINE | RUNNING | SESSION, DRAINED, 0, 0},
 	[UPDATE_STEP_FINISH] = {MACHINE | SESSION, 0, 0, 0},
+	[UPDATE_STEP_ADOPT] = {SESSION, MACHINE | STATE | RAM, RAM, 0},
+	[UPDATE_STEP_USE_RAM] = {SESSION | STATE | RAM, MACHINE, RAM, 0},
+	[UPDATE_STEP_LET_GO] = {MACHINE | SESSION | SAVED | DRAINED, RUNNING, 0,
+				MACHINE | STATE | PRESERVED | SAVED | DRAINED | KEPT},
+	[UPDATE_STEP_CLAIM] = {MACHINE | STATE | DRAINED, RUNNING, 0, 0},
 };
 
 /* What is true while a phase lasts. */
@@ -85,6 +90,8 @@ static const unsigned int facts_of[UPDATE_PHASE_MAX] = {
 	[UPDATE_LOADED] = MACHINE | SESSION | STATE | DRAINED | KEPT,
 	[UPDATE_RESUMED] = MACHINE | RUNNING | SESSION | STATE | KEPT,
 	[UPDATE_FAILED] = SESSION,
+	[UPDATE_ADOPTED] = SESSION | RAM,
+	[UPDATE_RELEASED] = SESSION,
 };
 
 static int run_step(enum update_step step, struct error *err)
@@ -234,27 +241,30 @@ static void test_every_edge_succeeds(void **state _unused_)
 
 /* The facts of the phase where a failed edge ends: those of its beginning, or what failed leaves.
  */
-static void assert_undone(const struct update_edge *edge, enum update_step step)
+static void assert_undone(const struct update_edge *first, const struct update_edge *edge,
+			  enum update_step step)
 {
-	if (edge->on_failure == UPDATE_FAILED) {
+	if (edge->on_failure == UPDATE_FAILED || edge->from == UPDATE_WAITING) {
 		/* The session that was taken up is never given up. */
 		unsigned int held =
-			edge->from == UPDATE_WAITING && step == UPDATE_STEP_TAKE ? 0U : SESSION;
+			first->from == UPDATE_WAITING && step == UPDATE_STEP_TAKE ? 0U : SESSION;
 
 		assert_int_equal(world.facts, held);
 	} else {
-		assert_int_equal(world.facts, facts_of[edge->from]);
+		assert_int_equal(world.facts, facts_of[first->from]);
 	}
 }
 
-static void fail_edge_at(const struct update_edge *edge, enum update_step step)
+/* step: of edge, which is first or follows from it. */
+static void fail_edge_at(const struct update_edge *first, const struct update_edge *edge,
+			 enum update_step step)
 {
 	struct error err = ERROR_INIT;
 	char expected[64];
 
-	begin_in(edge->from);
+	begin_in(first->from);
 	world.fails = step;
-	assert_int_equal(update_request(world.update, edge->verb, on_done, NULL, &err), 0);
+	assert_int_equal(update_request(world.update, first->verb, on_done, NULL, &err), 0);
 	wait_for_answer();
 	snprintf(expected, sizeof(expected), "%s fails", update_step_name(step));
 	assert_int_equal(world.result, -EIO);
@@ -283,10 +293,11 @@ static void test_every_step_of_every_edge_fails(void **state _unused_)
 				if (edge->steps[k] == UPDATE_STEP_CLOSE ||
 				    edge->steps[k] == UPDATE_STEP_RELEASE ||
 				    edge->steps[k] == UPDATE_STEP_TAKE_BACK ||
-				    edge->steps[k] == UPDATE_STEP_RETURN)
+				    edge->steps[k] == UPDATE_STEP_RETURN ||
+				    edge->steps[k] == UPDATE_STEP_LET_GO)
 					continue;
-				fail_edge_at(first, edge->steps[k]);
-				assert_undone(first, edge->steps[k]);
+				fail_edge_at(first, edge, edge->steps[k]);
+				assert_undone(first, edge, edge->steps[k]);
 				end_world();
 				tried++;
 			}
@@ -298,15 +309,29 @@ static void test_every_step_of_every_edge_fails(void **state _unused_)
 	assert_true(tried >= 24);
 }
 
+/* The first edge of those that follow from it that has the step. */
+static const struct update_edge *edge_with(const struct update_edge *edge, enum update_step step)
+{
+	for (;;) {
+		for (unsigned int k = 0; k < edge->step_count; k++) {
+			if (edge->steps[k] == step)
+				return edge;
+		}
+		assert_int_not_equal(edge->then, UPDATE_VERB_MAX);
+		edge = update_edge_find(edge->to, edge->then);
+	}
+}
+
 static void test_retry_after_failure(void **state _unused_)
 {
 	static const enum update_step at[] = {UPDATE_STEP_READ_STATE, UPDATE_STEP_READ_RAM,
 					      UPDATE_STEP_CHECK, UPDATE_STEP_RUN};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(at); i++) {
+		const struct update_edge *first = update_edge_find(UPDATE_WAITING, UPDATE_RESUME);
 		struct error err = ERROR_INIT;
 
-		fail_edge_at(update_edge_find(UPDATE_WAITING, UPDATE_RESUME), at[i]);
+		fail_edge_at(first, edge_with(first, at[i]), at[i]);
 		world.fails = NO_STEP;
 		world.answered = false;
 		assert_int_equal(update_request(world.update, UPDATE_RESUME, on_done, NULL, &err),

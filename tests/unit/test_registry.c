@@ -38,6 +38,7 @@ static void fill(struct registry *reg)
 	record->pid = 42;
 	record->memory = 1ULL << 33;
 	record->cpus = 2;
+	record->owner = 1000;
 	record->timeline.phases[TIMELINE_FREEZE].begin_tsc = 10;
 	record->timeline.phases[TIMELINE_FREEZE].end_tsc = 20;
 	registry_set_text(record->binary, sizeof(record->binary), "/usr/bin/vmm");
@@ -63,6 +64,7 @@ static void assert_same_record(const struct vm_record *a, const struct vm_record
 	assert_int_equal(a->pid, b->pid);
 	assert_int_equal(a->memory, b->memory);
 	assert_int_equal(a->cpus, b->cpus);
+	assert_int_equal(a->owner, b->owner);
 	assert_memory_equal(&a->timeline, &b->timeline, sizeof(a->timeline));
 }
 
@@ -73,6 +75,7 @@ static void test_document(void **state _unused_)
 	json_t *doc;
 
 	fill(&in);
+	in.update.state = UPDATE_DONE;
 	registry_archive_update(&in);
 	assert_int_equal(json_array_size(in.history), 1);
 	doc = registry_to_json(&in, false);
@@ -84,6 +87,8 @@ static void test_document(void **state _unused_)
 	assert_memory_equal(&in.update, &out.update, sizeof(in.update));
 	assert_int_equal(out.tsc_khz, in.tsc_khz);
 	assert_true(json_equal(in.history, out.history));
+	assert_int_equal(out.metrics.results[in.update.state], 1);
+	assert_memory_equal(&in.metrics, &out.metrics, sizeof(in.metrics));
 	json_decref(doc);
 	registry_done(&in);
 	registry_done(&out);

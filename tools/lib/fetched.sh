@@ -87,3 +87,25 @@ stock_get_locked() {
     rm -rf "$HF_CACHE/stock"
     mv "$tmp" "$HF_CACHE/stock"
 }
+
+# node_modules_dir: what the contract tests of the APIs stand on, by what the lock file names; or nothing.
+node_modules_dir() {
+    local dir
+    dir=$HF_CACHE/node/$(sha256sum "$HF_ROOT/tests/api/package-lock.json" | cut -c 1-16)
+    [ ! -f "$dir/complete" ] || printf '%s/node_modules' "$dir"
+}
+
+node_modules_get() { [ -n "$(node_modules_dir)" ] || locked node node_modules_get_locked; }
+
+node_modules_get_locked() {
+    local tmp
+    [ -z "$(node_modules_dir)" ] || return 0
+    step "fetching what the contract tests need from the npm registry"
+    tmp=$(new_dir node)
+    cp "$HF_ROOT"/tests/api/package.json "$HF_ROOT"/tests/api/package-lock.json "$tmp/"
+    quietly "$HF_CACHE/log/npm.log" npm ci --prefix "$tmp" --ignore-scripts --no-audit --no-fund --omit=dev
+    touch "$tmp/complete"
+    mkdir -p "$HF_CACHE/node"
+    rm -rf "${HF_CACHE:?}/node/$(sha256sum "$tmp/package-lock.json" | cut -c 1-16)"
+    mv "$tmp" "$HF_CACHE/node/$(sha256sum "$tmp/package-lock.json" | cut -c 1-16)"
+}

@@ -6,13 +6,19 @@
 # Building Holdfast and the host kernels, and running the emulated host.
 PACKAGES_BUILD="gcc libc6-dev make patch meson ninja-build pkg-config
     libfdt-dev device-tree-compiler libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev
-    libarchive-dev liburing-dev libseccomp-dev libcmocka-dev zlib1g-dev
+    libgnutls28-dev libarchive-dev liburing-dev libseccomp-dev libcmocka-dev zlib1g-dev
     bc flex bison libelf-dev libssl-dev lz4 xz-utils
-    python3 busybox-static kexec-tools curl jq ca-certificates git"
+    python3 python3-yaml busybox-static kexec-tools curl jq ca-certificates git"
 
 # Checking it.
 PACKAGES_TEST="clang clang-format-19 clang-tidy clang-tools cppcheck acpica-tools mandoc shellcheck
-    pyflakes3 e2fsprogs"
+    pyflakes3 e2fsprogs chromium-headless-shell"
+
+# For the contract tests. Who has Node.js from elsewhere keeps it.
+packages_node() {
+    command -v node >/dev/null || printf 'nodejs '
+    command -v npm >/dev/null || printf 'npm '
+}
 
 package_missing() {
     local name

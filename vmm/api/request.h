@@ -20,7 +20,8 @@ struct api_request {
 	bool suspended; /* the connection waits for the answer */
 	bool answered;	/* the fields below are set */
 	unsigned int status;
-	json_t *document; /* owned; NULL: an empty answer */
+	json_t *document;     /* owned; NULL: an empty answer */
+	const char *constant; /* instead: a document as text that lives as long as the process */
 	bool is_problem;
 	const char *allow; /* for 405; NULL else */
 };
@@ -42,6 +43,9 @@ struct api {
 
 /* Sets the answer once; the connection goes on if it was waiting. Takes document. */
 void api_answer(struct api_request *req, unsigned int status, json_t *document);
+
+/* The same for a text that lives as long as the process. */
+void api_answer_constant(struct api_request *req, const char *text);
 
 /*
  * The answer is a problem document (RFC 9457): kind is the last part of its type URI,

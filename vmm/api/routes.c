@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/util.h"
 #include "base/version.h"
+#include "vmm/api/embedded.h"
 #include "vmm/api/request.h"
 
 #define FREEZE_TIMEOUT_MS_MAX 3600000U
@@ -17,6 +18,11 @@ struct route {
 	enum vm_verb verb;
 	vm_done_fn *done; /* of a verb: how its end is answered */
 };
+
+static void handle_openapi(struct api_request *req, const struct route *route _unused_)
+{
+	api_answer_constant(req, embedded_openapi);
+}
 
 static void handle_ping(struct api_request *req, const struct route *route _unused_)
 {
@@ -238,6 +244,7 @@ static void handle_resize_balloon(struct api_request *req, const struct route *r
 #define API "/api/v1/"
 
 static const struct route routes[] = {
+	{"GET", "/openapi.json", handle_openapi, VM_VERB_MAX, NULL},
 	{"GET", API "vmm.ping", handle_ping, VM_VERB_MAX, NULL},
 	{"GET", API "vm.info", handle_info, VM_VERB_MAX, NULL},
 	{"GET", API "vm.timeline", handle_timeline, VM_VERB_MAX, NULL},

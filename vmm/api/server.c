@@ -27,11 +27,16 @@ static enum MHD_Result send_answer(struct api_request *req)
 	enum MHD_Result r;
 
 	/* The library frees the text with the response. */
-	response = req->api->http.create_response_from_buffer(text ? strlen(text) : 0, text,
-							      MHD_RESPMEM_MUST_FREE);
+	if (req->constant)
+		response = req->api->http.create_response_from_buffer(
+			strlen(req->constant), (void *)(uintptr_t)req->constant,
+			MHD_RESPMEM_PERSISTENT);
+	else
+		response = req->api->http.create_response_from_buffer(text ? strlen(text) : 0, text,
+								      MHD_RESPMEM_MUST_FREE);
 	if (!response)
 		return MHD_NO;
-	if (text)
+	if (text || req->constant)
 		req->api->http.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
 						   req->is_problem ? "application/problem+json"
 								   : "application/json");
@@ -55,7 +60,7 @@ void api_answer(struct api_request *req, unsigned int status, json_t *document)
 	req->answered = true;
 	req->status = status;
 	req->document = document;
-	if (!document && status != 204)
+	if (!document && !req->constant && status != 204)
 		req->status = 500;
 	if (req->suspended) {
 		req->suspended = false;
@@ -64,6 +69,12 @@ void api_answer(struct api_request *req, unsigned int status, json_t *document)
 		if (req->api->timer)
 			loop_timer_arm(req->api->timer, 0, 0);
 	}
+}
+
+void api_answer_constant(struct api_request *req, const char *text)
+{
+	req->constant = text;
+	api_answer(req, 200, NULL);
 }
 
 static struct api_request *request_new(struct api *api, struct MHD_Connection *connection)

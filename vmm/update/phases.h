@@ -6,6 +6,10 @@
  *   running -> (preparing) -> prepared -> (freezing) -> frozen -> [kexec]
  *   [kexec] -> waiting -> retrieved -> loaded -> resumed -> running
  *
+ * An exchange of the vmm on the same kernel:
+ *   the old one: ... frozen -> released [ends; or, when the new one fails] -> retrieved -> ...
+ *   the new one: waiting -> adopted, while the guest still runs -> retrieved -> ...
+ *
  * A step that fails has changed nothing; the steps before it are undone in reverse, and the VM is
  * in the phase that the edge names for failure. Undoing cannot fail. What a step does is given as
  * functions (update/steps.h has the real ones), so that tests can fail each of them.
@@ -31,6 +35,8 @@ enum update_phase {
 	UPDATE_LOADED,	  /* the machine is whole, the guest stands still */
 	UPDATE_RESUMED,	  /* the guest runs, what was preserved is not given up yet */
 	UPDATE_FAILED,	  /* could not resume; what was preserved is held for another try */
+	UPDATE_ADOPTED,	  /* the files of a guest that another vmm still runs are here and mapped */
+	UPDATE_RELEASED,  /* frozen, and the machine given up: the guest is in its files alone */
 	UPDATE_PHASE_MAX,
 };
 
@@ -45,6 +51,8 @@ enum update_verb {
 	UPDATE_LOAD,   /* inside of resume */
 	UPDATE_RUN,    /* inside of resume; on its own for a guest that was paused by its user */
 	UPDATE_FINISH,
+	UPDATE_ADOPT,	/* all of a resume that can be done before the guest is frozen */
+	UPDATE_RELEASE, /* for the vmm that adopted: what only one process can have is free */
 	UPDATE_VERB_MAX,
 };
 
@@ -75,7 +83,11 @@ const char *update_verb_name(enum update_verb verb);
 	X(ANNOUNCE, INLINE)   /* guest and devices are told that time has passed */       \
 	X(RUN, INLINE)	      /* until every vCPU came out of its first KVM_RUN */        \
 	X(RETURN, INLINE)     /* the guest gets devices of the host back */               \
-	X(FINISH, WORK)	      /* what was preserved is ours, LUO forgets it */
+	X(FINISH, WORK)	      /* what was preserved is ours, LUO forgets it */            \
+	X(ADOPT, INLINE)      /* configuration read and guest RAM mapped beforehand */    \
+	X(USE_RAM, INLINE)    /* that RAM is the machine's */                             \
+	X(LET_GO, INLINE)     /* the machine given up, its files kept */                  \
+	X(CLAIM, INLINE)      /* of all vmms that have the files, one runs the guest */
 
 enum update_step {
 #define X(name, where) UPDATE_STEP_##name,

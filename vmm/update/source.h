@@ -58,6 +58,8 @@ int source_table_new(const struct source_entry *entries, unsigned int count, str
 /* What is in the table: descriptors are borrowed. Returns the count. */
 unsigned int source_table_entries(const struct source *s, const struct source_entry **ret);
 
+bool source_is_table(const struct source *s);
+
 /* Closes it if it is open: what was preserved or taken and not finished is given up. NULL is fine.
  */
 void source_free(struct source *s);

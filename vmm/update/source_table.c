@@ -126,6 +126,11 @@ int source_table_new(const struct source_entry *entries, unsigned int count, str
 	return 0;
 }
 
+bool source_is_table(const struct source *s)
+{
+	return s->ops == &table_ops;
+}
+
 unsigned int source_table_entries(const struct source *s, const struct source_entry **ret)
 {
 	const struct table_source *t = (const struct table_source *)s;

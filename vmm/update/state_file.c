@@ -2,8 +2,11 @@
 #include "vmm/update/state_file.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -78,6 +81,65 @@ void state_file_wipe(struct state_file *file)
 		memset(file->map, 0, HEADER_SIZE);
 }
 
+/* The lock is of an open file description (flock(2)), and a descriptor that was passed shares one:
+ * this is a new one. */
+int state_file_lock(int fd, int *ret_fd, struct error *err)
+{
+	_cleanup_fd_ int mine = FD_NONE;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	mine = open(path, O_RDWR | O_CLOEXEC);
+	if (mine < 0)
+		return error_sys(err, -errno, "state file: cannot open it anew (%s)", path);
+	if (flock(mine, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return error_set(err, -EBUSY,
+					 "state file: another vmm is taking this guest up");
+		return error_sys(err, -errno, "state file: cannot lock it");
+	}
+	*ret_fd = steal_fd(&mine);
+	return 0;
+}
+
+/* The first bytes of a state, the magic number of a flattened device tree among them, as one word.
+ */
+static int exchange_word(int fd, uint64_t from, uint64_t to, struct error *err)
+{
+	_Atomic uint64_t *word;
+	bool done;
+	void *map;
+
+	map = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return error_sys(err, -errno, "state file: cannot map it");
+	word = map;
+	done = atomic_compare_exchange_strong(word, &from, to);
+	munmap(map, (size_t)sysconf(_SC_PAGESIZE));
+	return done ? 0
+		    : error_set(err, -EBUSY,
+				"state file: another vmm has taken this guest up, or it was frozen "
+				"anew: this one must not run it");
+}
+
+static uint64_t first_word(const void *bytes)
+{
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return word;
+}
+
+int state_file_claim(int fd, const void *bytes, struct error *err)
+{
+	return exchange_word(fd, first_word(bytes), 0, err);
+}
+
+void state_file_unclaim(int fd, const void *bytes)
+{
+	exchange_word(fd, 0, first_word(bytes), NULL);
+}
+
 static int read_all(int fd, char *buf, size_t size, struct error *err)
 {
 	size_t done = 0;
@@ -116,6 +178,10 @@ int state_file_read(int fd, void **ret, size_t *ret_size, struct error *err)
 	r = read_all(fd, buf, (size_t)st.st_size, err);
 	if (r < 0)
 		return r;
+	if (memcmp(buf, nothing, sizeof(uint64_t)) == 0 && memcmp(buf, nothing, HEADER_SIZE) != 0)
+		return error_set(err, -EBUSY,
+				 "state file: another vmm has taken this guest up: this one must "
+				 "not run it");
 	if (memcmp(buf, nothing, HEADER_SIZE) == 0)
 		return error_set(err, -ENODATA,
 				 "state file: nothing was written to it: the VM was prepared but "

@@ -29,6 +29,20 @@ int state_file_write(struct state_file *file, const void *blob, size_t size, str
 void state_file_wipe(struct state_file *file);
 
 /*
+ * Keeps other processes from taking the state up until *ret_fd is closed, which the end of this
+ * process does, too. -EBUSY: another one does.
+ */
+int state_file_lock(int fd, int *ret_fd, struct error *err);
+
+/*
+ * Takes the state out of a file that was read as `bytes`, so that nobody else can: one of all who
+ * try succeeds, in whatever process. -EBUSY: it was taken, or is another state now.
+ */
+int state_file_claim(int fd, const void *bytes, struct error *err);
+/* Puts it back. */
+void state_file_unclaim(int fd, const void *bytes);
+
+/*
  * A private copy of a file's bytes, so that they cannot change while they are checked; free() it.
  * -ENODATA: the file was never written, or was wiped.
  */

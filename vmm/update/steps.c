@@ -20,7 +20,7 @@ static unsigned int facts(void *opaque)
 		facts |= UPDATE_FACT_PRESERVED;
 	if (s->saved)
 		facts |= UPDATE_FACT_SAVED;
-	if (s->ram_count > 0)
+	if (s->ram_count > 0 || s->ram)
 		facts |= UPDATE_FACT_RAM;
 	if (machine && machine_is_drained(machine))
 		facts |= UPDATE_FACT_DRAINED;
@@ -61,6 +61,10 @@ const struct update_steps update_real_steps = {
 			[UPDATE_STEP_RUN] = {step_run, NULL},
 			[UPDATE_STEP_RETURN] = {step_return, NULL},
 			[UPDATE_STEP_FINISH] = {step_finish, NULL},
+			[UPDATE_STEP_ADOPT] = {step_adopt, undo_read_ram},
+			[UPDATE_STEP_USE_RAM] = {step_use_ram, undo_read_ram},
+			[UPDATE_STEP_LET_GO] = {step_let_go, NULL},
+			[UPDATE_STEP_CLAIM] = {step_claim, undo_claim},
 		},
 	.facts = facts,
 };
@@ -76,6 +80,7 @@ int steps_new(struct vm_parts *parts, struct steps **ret, struct error *err)
 		.parts = parts,
 		.file = {.fd = FD_NONE},
 		.state_fd = FD_NONE,
+		.lock_fd = FD_NONE,
 		.freeze_timeout_ms = FREEZE_TIMEOUT_MS_DEFAULT,
 	};
 	kept_devices_init(&s->kept);
@@ -101,6 +106,7 @@ void steps_free(struct steps *s)
 	undo_read_ram(s);
 	kept_devices_done(&s->kept);
 	close_fdp(&s->state_fd);
+	close_fdp(&s->lock_fd);
 	free(s->bytes);
 	source_free(s->source);
 	free(s);
@@ -131,4 +137,14 @@ void steps_set_freeze_timeout(struct steps *s, unsigned int timeout_ms)
 bool steps_session_is_open(const struct steps *s)
 {
 	return source_is_open(s->source);
+}
+
+bool steps_have_table(const struct steps *s)
+{
+	return source_is_open(s->source) && source_is_table(s->source);
+}
+
+unsigned int steps_table(const struct steps *s, const struct source_entry **ret)
+{
+	return steps_have_table(s) ? source_table_entries(s->source, ret) : 0;
 }

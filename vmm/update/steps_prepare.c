@@ -97,6 +97,8 @@ int step_state_file(void *opaque, struct error *err)
 		r = state_file_create(size, &s->file, err);
 	if (r == 0)
 		r = steps_make_writer(s, err);
+	if (r == 0 && source_is_table(s->source))
+		r = steps_write_preview(s, err);
 	if (r < 0)
 		undo_state_file(s);
 	return r;
@@ -147,7 +149,8 @@ int step_preserve(void *opaque, struct error *err)
 
 		snprintf(what, sizeof(what), "guest RAM %u (%llu MiB at %#llx)", i,
 			 (unsigned long long)(region->size / MIB), (unsigned long long)region->gpa);
-		r = populate(region, what, err);
+		/* A table keeps files as they are: what the guest never touched costs nothing. */
+		r = source_is_table(s->source) ? 0 : populate(region, what, err);
 		if (r == 0)
 			r = source_preserve(s->source, region->fd, TOKEN_RAM_FIRST + i, what, err);
 		if (r < 0)
@@ -172,5 +175,6 @@ int step_close(void *opaque, struct error *err _unused_)
 	undo_state_file(s);
 	steps_forget_state(s);
 	close_fdp(&s->state_fd);
+	close_fdp(&s->lock_fd);
 	return 0;
 }

@@ -35,6 +35,9 @@ struct steps {
 	struct vm_config config_before; /* what parts had until then */
 	int ram_fds[RAM_REGIONS_MAX];	/* owned */
 	unsigned int ram_count;
+	struct guest_ram *ram; /* owned: mapped already, by an adoption */
+	int lock_fd;	       /* owned: no other process takes this state up meanwhile */
+	bool claimed;	       /* nobody else can take this state up any more */
 };
 
 /* steps_prepare.c */
@@ -68,7 +71,22 @@ void steps_not_given_up(void *opaque);
 int step_take_back(void *opaque, struct error *err);
 int step_return(void *opaque, struct error *err);
 
+/* steps_exchange.c */
+int step_adopt(void *opaque, struct error *err);
+int step_use_ram(void *opaque, struct error *err);
+int step_let_go(void *opaque, struct error *err);
+/* For the time in which a machine is built and tried: two of one guest would be in each other's
+ * way. */
+int steps_lock(struct steps *s, struct error *err);
+int step_claim(void *opaque, struct error *err);
+void undo_claim(void *opaque);
+/* So that an adoption has a configuration to read before the guest is frozen. */
+int steps_write_preview(struct steps *s, struct error *err);
+
 /* steps_resume.c */
+int steps_read_record(struct steps *s, const struct state_blob *blob, struct record *ret,
+		      struct error *err);
+int steps_retrieve_ram(struct steps *s, uint64_t memory, struct error *err);
 int step_take(void *opaque, struct error *err);
 int step_read_state(void *opaque, struct error *err);
 void undo_read_state(void *opaque);

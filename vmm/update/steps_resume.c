@@ -29,21 +29,26 @@ static int change_config(struct vm_config *config, json_t *overrides, struct err
 }
 
 /* The configuration that was preserved, and what the operator changed of it. */
-static int read_config(struct steps *s, const struct state_blob *blob, struct error *err)
+int steps_read_record(struct steps *s, const struct state_blob *blob, struct record *ret,
+		      struct error *err)
 {
-	struct record record;
-	int r = record_load(blob, &record, err);
+	int r = record_load(blob, ret, err);
 
 	if (r < 0)
 		return r;
-	if (strcmp(record.config.id, s->parts->config.id) != 0)
-		return error_set(err, -EINVAL, "the state is of VM %s, not of %s", record.config.id,
+	if (strcmp(ret->config.id, s->parts->config.id) != 0)
+		return error_set(err, -EINVAL, "the state is of VM %s, not of %s", ret->config.id,
 				 s->parts->config.id);
-	if (s->parts->overrides) {
-		r = change_config(&record.config, s->parts->overrides, err);
-		if (r < 0)
-			return r;
-	}
+	return s->parts->overrides ? change_config(&ret->config, s->parts->overrides, err) : 0;
+}
+
+static int read_config(struct steps *s, const struct state_blob *blob, struct error *err)
+{
+	struct record record;
+	int r = steps_read_record(s, blob, &record, err);
+
+	if (r < 0)
+		return r;
 	vm_config_keep(&record.config);
 	s->config_before = s->parts->config;
 	s->parts->config = record.config;
@@ -96,13 +101,12 @@ void undo_read_state(void *opaque)
 	s->parts->held = false;
 }
 
-int step_read_ram(void *opaque, struct error *err)
+int steps_retrieve_ram(struct steps *s, uint64_t memory, struct error *err)
 {
-	struct steps *s = opaque;
 	struct guest_memory_layout layout;
 	int r;
 
-	r = guest_memory_layout(s->parts->config.memory, &layout, err);
+	r = guest_memory_layout(memory, &layout, err);
 	if (r < 0)
 		return r;
 	for (unsigned int i = 0; i < layout.count; i++) {
@@ -116,6 +120,16 @@ int step_read_ram(void *opaque, struct error *err)
 		}
 		s->ram_count = i + 1;
 	}
+	return 0;
+}
+
+int step_read_ram(void *opaque, struct error *err)
+{
+	struct steps *s = opaque;
+	int r = steps_retrieve_ram(s, s->parts->config.memory, err);
+
+	if (r < 0)
+		return r;
 	r = kept_devices_retrieve(&s->kept, &s->parts->config, s->source, err);
 	if (r < 0)
 		undo_read_ram(s);
@@ -125,6 +139,9 @@ int step_read_ram(void *opaque, struct error *err)
 void undo_read_ram(void *opaque)
 {
 	struct steps *s = opaque;
+
+	guest_ram_free(s->ram);
+	s->ram = NULL;
 
 	/* The session holds the files themselves; only our descriptors go. */
 	while (s->ram_count > 0)
@@ -137,15 +154,23 @@ int step_build(void *opaque, struct error *err)
 	struct steps *s = opaque;
 	struct vm_parts *parts = s->parts;
 	struct guest_ram *ram;
-	int r;
+	int r = steps_lock(s, err);
 
-	r = guest_ram_adopt(parts->config.memory, s->ram_fds, s->ram_count, &ram, err);
 	if (r < 0)
 		return r;
+	ram = STEAL_PTR(s->ram);
+	if (!ram)
+		r = guest_ram_adopt(parts->config.memory, s->ram_fds, s->ram_count, &ram, err);
+	if (r < 0) {
+		close_fdp(&s->lock_fd);
+		return r;
+	}
 	s->ram_count = 0;
 	r = machine_build(&parts->config, parts->loop, ram, &s->kept, parts->on_event,
 			  parts->on_event_opaque, &parts->machine, err);
 	kept_devices_done(&s->kept);
+	if (r < 0)
+		close_fdp(&s->lock_fd);
 	return r;
 }
 
@@ -155,6 +180,7 @@ void undo_build(void *opaque)
 
 	machine_free(s->parts->machine);
 	s->parts->machine = NULL;
+	close_fdp(&s->lock_fd);
 }
 
 int step_check(void *opaque, struct error *err)

@@ -31,6 +31,10 @@ static const struct {
 	[UPDATE_LOADED] = {"loaded", SESSION | MACHINE | DRAINED | KEPT, RUNNING | PRESERVED | RAM},
 	[UPDATE_RESUMED] = {"resumed", SESSION | MACHINE | KEPT, PRESERVED | RAM | DRAINED},
 	[UPDATE_FAILED] = {"failed", 0, MACHINE | RUNNING | STATE | PRESERVED | SAVED | RAM},
+	[UPDATE_ADOPTED] = {"adopted", SESSION | RAM,
+			    MACHINE | RUNNING | STATE | PRESERVED | SAVED},
+	[UPDATE_RELEASED] = {"released", SESSION,
+			     MACHINE | RUNNING | STATE | PRESERVED | SAVED | RAM},
 };
 
 static const char *const fact_names[] = {
@@ -69,7 +73,8 @@ int update_check_invariant(enum update_phase phase, unsigned int facts, struct e
 static const char *const verb_names[UPDATE_VERB_MAX] = {
 	[UPDATE_PREPARE] = "prepare", [UPDATE_FREEZE] = "freeze", [UPDATE_THAW] = "thaw",
 	[UPDATE_ABORT] = "abort",     [UPDATE_RESUME] = "resume", [UPDATE_LOAD] = "load",
-	[UPDATE_RUN] = "run",	      [UPDATE_FINISH] = "finish",
+	[UPDATE_RUN] = "run",	      [UPDATE_FINISH] = "finish", [UPDATE_ADOPT] = "adopt",
+	[UPDATE_RELEASE] = "release",
 };
 
 const char *update_verb_name(enum update_verb verb)
@@ -126,9 +131,15 @@ const struct update_edge update_edges[] = {
 	EDGE(LOAD, RETRIEVED, RETRIEVED, LOADED, FAILED, TIMELINE_LOAD, UPDATE_RUN, STEP(BUILD),
 	     STEP(CHECK), STEP(APPLY)),
 	EDGE(RUN, LOADED, LOADED, RESUMED, FAILED, TIMELINE_RUN, NO_VERB, STEP(ANNOUNCE),
-	     STEP(RUN)),
+	     STEP(CLAIM), STEP(RUN)),
 	EDGE(FINISH, RESUMED, RESUMED, RUNNING, RESUMED, TIMELINE_FINISH, NO_VERB, STEP(RETURN),
 	     STEP(FINISH), STEP(CLOSE), STEP(RELEASE)),
+	EDGE(ADOPT, WAITING, WAITING, ADOPTED, WAITING, NO_STAMP, NO_VERB, STEP(TAKE), STEP(ADOPT)),
+	EDGE(RESUME, ADOPTED, ADOPTED, RETRIEVED, ADOPTED, TIMELINE_RETRIEVE, UPDATE_LOAD,
+	     STEP(READ_STATE), STEP(USE_RAM)),
+	EDGE(RELEASE, FROZEN, FROZEN, RELEASED, FROZEN, NO_STAMP, NO_VERB, STEP(LET_GO)),
+	EDGE(RESUME, RELEASED, RELEASED, RETRIEVED, FAILED, TIMELINE_RETRIEVE, UPDATE_LOAD,
+	     STEP(TAKE), STEP(READ_STATE), STEP(READ_RAM)),
 };
 
 const unsigned int update_edge_count = ARRAY_SIZE(update_edges);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Updates of the emulated host's kernel with luod and luoctl, as an operator runs them."""
 
+import json
+
 AGENT = "/run/holdfast/luod.sock"
 
 
@@ -8,6 +10,22 @@ def start_luod(host):
     """On a host that was switched on; after an update the initrd starts it."""
     host.spawn("mkdir -p /run/holdfast; exec luod >>/run/test/luod.log 2>&1")
     host.until(f"test -S {AGENT}", 20, "luod listens")
+
+
+def start(host, guest, **more):
+    """Has luod start the guest's vmm; `more`: keys of its configuration."""
+    config = {
+        "id": guest.id,
+        "kernel": guest.image(),
+        "initramfs": guest.initramfs,
+        "cmdline": guest.cmdline,
+        "cpus": guest.cpus,
+        "memory": int(guest.memory.rstrip("M")) << 20,
+        "console": guest.console,
+        **more,
+    }
+    (host.share / f"{guest.id}.json").write_text(json.dumps(config))
+    host.sh(f"luoctl start /run/test/{guest.id}.json", 60)
 
 
 def command(host, series, more=""):
@@ -58,6 +76,23 @@ def refused(host, guest, when, *words):
 def wait_stopped(host, guest):
     """Until luod knows that the guest has switched itself off."""
     host.until(f"luoctl list | grep -q '{guest.id} .*stopped'", 60, f"luod lists guest {guest.id} as stopped")
+
+
+def listed(host):
+    """What luod knows of each VM, by id."""
+    return {vm["id"]: vm for vm in json.loads(host.sh("luoctl --json list"))["vms"]}
+
+
+def last(host):
+    """The last update that came to a kexec, as luod tells it."""
+    return json.loads(host.sh("luoctl --json timeline"))
+
+
+def pause(update, ids=None):
+    """Seconds from the first freeze of these VMs until the guest of the last of them ran again; all VMs if none are named."""
+    phases = [{p["phase"]: p for p in vm["timeline"]} for vm in update["vms"] if ids is None or vm["id"] in ids]
+    ticks = max(p["run"]["end"] for p in phases) - min(p["freeze"]["begin"] for p in phases)
+    return ticks / update["tsc-khz"] / 1000
 
 
 def timeline(host):

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A headless Chromium, driven over its DevTools protocol on two pipes, and a port that leads to a UNIX socket."""
+import base64
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+NAMES = ("chromium-headless-shell", "chromium-shell", "chromium")
+
+
+def program():
+    """The browser's path, or None."""
+    return next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+class Browser:
+    """One page. Faults of the page are collected in `faults`, addresses that it asked for in `asked`."""
+
+    def __init__(self, folder, patience):
+        self.patience, self.number, self.faults, self.asked, self.buffer = patience, 0, [], [], b""
+        self.profile = tempfile.TemporaryDirectory(prefix="holdfast-browser-", ignore_cleanup_errors=True)
+        to_read, self.to = os.pipe()
+        self.back, back_write = os.pipe()
+        # The protocol is on descriptors 3 and 4 of the browser.
+        shell = f'exec "$@" 3<&{to_read} 4>&{back_write} {to_read}<&- {back_write}>&-'
+        self.log = open(f"{folder}/browser.log", "wb")
+        self.process = subprocess.Popen(
+            ["bash", "-c", shell, "browser", program(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+             "--disable-dev-shm-usage", "--window-size=1200,900", f"--user-data-dir={self.profile.name}", "--remote-debugging-pipe",
+             "about:blank"], pass_fds=(to_read, back_write), stdout=self.log, stderr=self.log)
+        os.close(to_read)
+        os.close(back_write)
+        target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
+        self.session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    session = None
+
+    def read(self, timeout):
+        """The next message, or None."""
+        while b"\0" not in self.buffer:
+            if not select.select([self.back], [], [], timeout)[0]:
+                return None
+            data = os.read(self.back, 1 << 20)
+            if not data:
+                raise EOFError("the browser has ended")
+            self.buffer += data
+        text, _, self.buffer = self.buffer.partition(b"\0")
+        message = json.loads(text)
+        self.note(message.get("method"), message.get("params", {}))
+        return message
+
+    def note(self, method, params):
+        if method == "Runtime.exceptionThrown":
+            self.faults.append(params["exceptionDetails"].get("exception", {}).get("description", "exception"))
+        elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
+            self.faults.append(params["entry"]["text"])
+        elif method == "Network.requestWillBeSent":
+            self.asked.append(params["request"]["url"])
+
+    def call(self, method, **params):
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": params}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.to, json.dumps(message).encode() + b"\0")
+        end = time.monotonic() + self.patience
+        while time.monotonic() < end:
+            answer = self.read(1)
+            if answer and answer.get("id") == self.number:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
+                return answer["result"]
+        raise TimeoutError(method)
+
+    def go(self, url):
+        self.call("Page.navigate", url=url)
+
+    def value(self, expression):
+        """What the JavaScript expression gives in the page."""
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in result:
+            raise RuntimeError(result["exceptionDetails"])
+        return result["result"].get("value")
+
+    def picture(self, path):
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True,
+                         clip={"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1})
+        with open(path, "wb") as out:
+            out.write(base64.b64decode(shot["data"]))
+
+    def close(self):
+        # What it does by itself when its pipes are gone leaves processes that still write.
+        os.write(self.to, json.dumps({"id": 0, "method": "Browser.close"}).encode() + b"\0")
+        try:
+            self.process.wait(self.patience)
+        finally:
+            self.process.kill()
+            os.close(self.to)
+            os.close(self.back)
+            self.log.close()
+            self.profile.cleanup()
+
+
+def forward(path):
+    """A port on 127.0.0.1 that leads to the UNIX socket, as ssh -L makes one. Returns (port, end)."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(client):
+        with client, socket.socket(socket.AF_UNIX) as server:
+            try:
+                server.connect(path)
+                while True:
+                    for source in select.select([client, server], [], [])[0]:
+                        data = source.recv(65536)
+                        if not data:
+                            return
+                        (server if source is client else client).sendall(data)
+            except OSError:
+                return
+
+    def serve():
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=pump, args=(client,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+
+    def end():
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+    return listener.getsockname()[1], end
