@@ -118,7 +118,7 @@ struct agent_hello {
 };
 
 /* What the descriptors beside a message are, in their order. */
-#define AGENT_TOKENS_MAX 64
+#define AGENT_TOKENS_MAX 24
 
 struct agent_tokens {
 	unsigned int count;

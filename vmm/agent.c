@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/agent.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,6 +12,8 @@
 #include "base/util.h"
 #include "base/version.h"
 #include "luo/agent.h"
+#include "vmm/guest_memory.h"
+#include "vmm/passthrough.h"
 
 #define RETRY_NS NSEC_PER_SEC
 
@@ -130,6 +133,11 @@ static void say_hello(struct agent *a)
 	say(a, agent_hello_to_json(&hello));
 	json_decref(document);
 }
+
+/* Its state, its memory, address spaces and devices. */
+static_assert(1 + RAM_REGIONS_MAX + PASSTHROUGH_SPACES + VM_PASSED_MAX <= AGENT_TOKENS_MAX &&
+		      AGENT_TOKENS_MAX <= SOCK_FDS_MAX,
+	      "a message carries all descriptors of a VM");
 
 /* The descriptors of an export that was just made. False: a message cannot carry so many. */
 static bool list_exported(const struct agent *a, struct agent_tokens *tokens,
