@@ -3,7 +3,7 @@
 # QEMU for the emulated host. Sourced, never run.
 
 # QEMU 7 panics nested guests that have more than one vCPU. So Debian's newest is used on every release of Debian, with all
-# libraries that it needs, and with one data race taken out (qemu_mend.py); a QEMU that the machine may have for other uses
+# libraries that it needs, and with two faults taken out (qemu_mend.py); a QEMU that the machine may have for other uses
 # stays what it is.
 QEMU_SUITE=trixie-backports
 QEMU_BASE=trixie
@@ -20,10 +20,14 @@ qemu_major() {
 qemu_path() {
     if [ -n "${HOLDFAST_QEMU:-}" ]; then
         [ "$(qemu_major "$HOLDFAST_QEMU")" -lt 10 ] || printf '%s' "$HOLDFAST_QEMU"
-    elif [ -f "$HF_CACHE/qemu/mended" ]; then
+    elif [ -f "$(qemu_mended)" ]; then
         printf '%s/qemu/run' "$HF_CACHE"
     fi
 }
+
+# What says that the QEMU in the cache is mended: a file of its own for each version of what mends it, so that a QEMU which
+# another version of tools/setup unpacked is mended, too.
+qemu_mended() { printf '%s/qemu/mended-%s' "$HF_CACHE" "$(sha256sum "$HF_ROOT/tools/lib/qemu_mend.py" | head -c 12)"; }
 
 qemu_get() {
     [ -z "$(qemu_path)" ] || return 0
@@ -34,11 +38,10 @@ qemu_get() {
 qemu_get_locked() {
     [ -z "$(qemu_path)" ] || return 0
     [ -f "$HF_CACHE/qemu/version" ] || qemu_unpack
-    # A file of its own in the cache, so a QEMU that another version of tools/setup unpacked is mended, too.
     python3 "$HF_ROOT/tools/lib/qemu_mend.py" "$HF_CACHE/qemu/root/usr/bin/qemu-system-x86_64" >"$HF_CACHE/qemu/mending" ||
         die "QEMU in $HF_CACHE/qemu cannot be mended: remove that folder and run this again"
-    mv "$HF_CACHE/qemu/mending" "$HF_CACHE/qemu/mended"
-    step "$(cat "$HF_CACHE/qemu/mended") (docs/decisions/0010-qemu-is-mended.md)"
+    mv "$HF_CACHE/qemu/mending" "$(qemu_mended)"
+    step "$(cat "$(qemu_mended)") (docs/decisions/0010-qemu-is-mended.md)"
 }
 
 qemu_unpack() {
