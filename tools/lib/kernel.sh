@@ -33,14 +33,17 @@ kernel_own_id() {
     fi
 }
 
-# kernel_patches SERIES: what the tests need in every kernel; what Holdfast adds to the newest.
+# kernel_patches: what the tests need, then where Holdfast's own files are called from.
 kernel_patches() {
-    local dir dirs=("$HF_ROOT/tests/host/kernel/patches")
-    [ "$1" != 7.3 ] || dirs+=("$HF_ROOT/iommu/kernel/patches")
-    for dir in "${dirs[@]}"; do
-        [ ! -d "$dir" ] || find "$dir" -maxdepth 1 -name '*.patch' | LC_ALL=C sort
+    local dir
+    for dir in "$HF_ROOT/tests/host/kernel/patches" "$HF_ROOT/iommu/kernel/patches"; do
+        find "$dir" -maxdepth 1 -name '*.patch' | LC_ALL=C sort
     done
 }
+
+# kernel_files: Holdfast's own files, relative to KERNEL_FILES and to a kernel tree.
+KERNEL_FILES=$HF_ROOT/iommu/kernel/src
+kernel_files() { (cd "$KERNEL_FILES" && find . -type f | LC_ALL=C sort); }
 
 # kernel_key SERIES VERSION
 kernel_key() {
@@ -48,7 +51,9 @@ kernel_key() {
         echo "$1 $2"
         grep -E '^CONFIG_|is not set$' "$KERNEL_CONFIG"
         grep -vE '^ *(#|$)' "$HF_ROOT/tools/lib/kernel-recipe.sh"
-        kernel_patches "$1" | xargs -r cat
+        kernel_patches | xargs cat
+        kernel_files
+        (cd "$KERNEL_FILES" && kernel_files | xargs cat)
     } | sha
 }
 
@@ -154,7 +159,7 @@ kernel_interrupted() {
     rm -rf "$KERNEL_TMP"
 }
 
-# kernel_unpack SERIES DIR: DIR/src is the source with our patches.
+# kernel_unpack SERIES DIR: DIR/src is the source with our files and patches.
 kernel_unpack() {
     local patch
     if kernel_is_own "$1"; then
@@ -166,7 +171,8 @@ kernel_unpack() {
     step "unpacking the source of Linux $1"
     mkdir "$2/src"
     tar -C "$2/src" --strip-components=1 -xf "$HF_CACHE/sources/linux-$1/source.tar.xz"
-    kernel_patches "$1" | while read -r patch; do
+    cp -r "$KERNEL_FILES/." "$2/src/"
+    kernel_patches | while read -r patch; do
         say "    applying $(basename "$patch")"
         patch -d "$2/src" -p1 -s <"$patch" || die "the patch $patch does not apply to Linux $(kernel_version "$1")"
     done
