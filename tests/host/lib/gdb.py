@@ -16,12 +16,11 @@ def symbol(system_map, name):
     return int(found.group(1), 16)
 
 
-class Breakpoint:
-    """While this is entered the host runs until it comes to the address; stopped() waits for that. Leaving lets it go on."""
+class Standstill:
+    """While this is entered the host stands still. Leaving lets it go on."""
 
-    def __init__(self, machine, address):
+    def __init__(self, machine):
         self.path = machine.folder / "gdb.sock"
-        self.address = address
         self.path.unlink(missing_ok=True)
         machine.qmp.human(f"gdbserver unix:{self.path},server=on,wait=off")
         self.machine = machine
@@ -32,31 +31,26 @@ class Breakpoint:
         self.port.connect(str(self.path))
         self.rest = b""
         self.ask("?")  # the stub stops the machine when somebody comes
-        if self.ask(f"Z1,{self.address:x},1") != "OK":
-            raise ScenarioFailed("QEMU's gdb stub takes no breakpoint")
-        self.send("c")
         return self
 
     def __exit__(self, *_):
         try:
-            self.ask(f"z1,{self.address:x},1")
-            self.ask("D")
+            self.leave()
         except (OSError, ScenarioFailed):
             pass  # QEMU has ended, and the scenario has its reason already
         self.port.close()
         self.machine.qmp.human("gdbserver none")
 
-    def stopped(self, timeout):
-        """True when the host has come to the address within so many seconds."""
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            self.port.settimeout(max(0.1, end - time.monotonic()))
-            try:
-                if self.receive().startswith(("T", "S")):
-                    return True
-            except TimeoutError:
-                return False
-        return False
+    def leave(self):
+        self.ask("D")
+
+    def write_physical(self, address, data):
+        """To memory or to registers of a device (QEMU docs/system/gdb.rst), while the host stands still."""
+        self.ask("Qqemu.PhyMemMode:1")
+        answer = self.ask(f"M{address:x},{len(data):x}:{data.hex()}")
+        self.ask("Qqemu.PhyMemMode:0")
+        if answer != "OK":
+            raise ScenarioFailed(f"QEMU's gdb stub writes nothing to 0x{address:x}: {answer}")
 
     def send(self, text):
         self.port.sendall(b"$%s#%02x" % (text.encode(), sum(text.encode()) & 255))
@@ -77,3 +71,44 @@ class Breakpoint:
             if not data:
                 raise ScenarioFailed("QEMU closed its gdb stub")
             self.rest += data
+
+
+class Breakpoint(Standstill):
+    """The same, but the host runs until it comes to the address; stopped() waits for that."""
+
+    def __init__(self, machine, address):
+        super().__init__(machine)
+        self.address = address
+
+    def __enter__(self):
+        super().__enter__()
+        self.run_to(self.address)
+        return self
+
+    def leave(self):
+        self.ask(f"z1,{self.address:x},1")
+        super().leave()
+
+    def run_to(self, address):
+        self.address = address
+        if self.ask(f"Z1,{address:x},1") != "OK":
+            raise ScenarioFailed("QEMU's gdb stub takes no breakpoint")
+        self.send("c")
+
+    def go_to(self, address, timeout):
+        """From where it stands to another address; True when it has come there."""
+        self.ask(f"z1,{self.address:x},1")
+        self.run_to(address)
+        return self.stopped(timeout)
+
+    def stopped(self, timeout):
+        """True when the host has come to the address within so many seconds."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            self.port.settimeout(max(0.1, end - time.monotonic()))
+            try:
+                if self.receive().startswith(("T", "S")):
+                    return True
+            except TimeoutError:
+                return False
+        return False
