@@ -12,20 +12,20 @@ static char *joined(const json_t *array, const char *key, bool (*take)(const jso
 {
 	size_t size = 1, i;
 	const json_t *item;
-	char *text;
+	char *text, *end;
 
 	json_array_foreach(array, i, item)
 	{
 		size += strlen(key ? doc_string(item, key) : json_string_value(item)) + 1;
 	}
-	text = calloc(1, size);
+	text = end = calloc(1, size);
 	json_array_foreach(array, i, item)
 	{
 		if (!text || (take && !take(item)))
 			continue;
-		if (text[0])
-			strcat(text, ",");
-		strcat(text, key ? doc_string(item, key) : json_string_value(item));
+		if (end != text)
+			*end++ = ',';
+		end = stpcpy(end, key ? doc_string(item, key) : json_string_value(item));
 	}
 	return text;
 }

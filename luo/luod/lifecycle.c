@@ -90,8 +90,9 @@ int lifecycle_define(struct luod *luod, json_t *config, struct vm **ret, struct 
 				 vm_status_name(record->status));
 	vm_file(luod, id, ".json", path);
 	r = write_config(config, path, err);
-	if (r == 0)
-		r = vm_get(luod, id, ret, err);
+	if (r < 0)
+		return r;
+	r = vm_get(luod, id, ret, err);
 	if (r < 0)
 		return r;
 	registry_set_text((*ret)->record->config, sizeof((*ret)->record->config), path);
