@@ -78,7 +78,7 @@ def count_resets(host):
 
 
 def goes_on(host, work, when):
-    begin = work.progress()["passed"]
+    begin = work.wait(lambda said: "passed" in said.values, 60, f"{when}: fio tells how far it is")["passed"]
     said = work.wait(lambda said: said.get("passed", 0) >= begin + 2, 180, f"{when}: two more rounds of fio have passed")
     host.prove(f"{when}: fio has verified {said['passed']} rounds of 8 MiB")
 
