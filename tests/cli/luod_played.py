@@ -43,9 +43,12 @@ class Stream:
         return data
 
     def event(self):
-        """The next event: (kind, document)."""
+        """The next event: (kind, document). What only keeps the connection alive does not count."""
+        end = time.monotonic() + PATIENCE
         while True:
             while b"\n\n" not in self.text:
+                if time.monotonic() > end:
+                    raise AssertionError(f"no event after {self.last}")
                 self.text += self.chunk()
             part, _, self.text = self.text.partition(b"\n\n")
             fields = dict(line.split(": ", 1) for line in part.decode().split("\n") if ": " in line)
