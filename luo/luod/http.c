@@ -89,11 +89,6 @@ const char *http_query(const struct http_request *request, const char *name)
 					   name);
 }
 
-const char *http_header(const struct http_request *request, const char *name)
-{
-	return MHD_lookup_connection_value(request->exchange->connection, MHD_HEADER_KIND, name);
-}
-
 static int parse_body(const struct exchange *x, const struct http_route *route, json_t **ret,
 		      struct error *err)
 {
@@ -221,7 +216,6 @@ static enum MHD_Result answer(struct exchange *x, const char *method, const char
 	struct http_request request = {
 		.method = method, .path = path, .caller = &x->client->caller, .exchange = x};
 	const struct http_route *route;
-	enum MHD_Result result;
 	char allow[64];
 	int r;
 
@@ -240,8 +234,7 @@ static enum MHD_Result answer(struct exchange *x, const char *method, const char
 				    NULL);
 	if (strcmp(route->method, MHD_HTTP_METHOD_GET) == 0 && must_wait(x))
 		return wait_for_change(x);
-	result = call_handler(x, route, &request);
-	return result;
+	return call_handler(x, route, &request);
 }
 
 /*

@@ -91,8 +91,6 @@ unsigned int http_status_of(int code, const char **slug);
 
 /* A value of the query, NULL when it is not given. Borrowed. */
 const char *http_query(const struct http_request *request, const char *name);
-/* A header of the request, NULL when it is not given. Borrowed. */
-const char *http_header(const struct http_request *request, const char *name);
 
 /*
  * The answer of a handler that returned HTTP_PENDING; code as its return value. body is taken.

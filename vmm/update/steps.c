@@ -104,7 +104,6 @@ void steps_free(struct steps *s)
 	state_writer_free(s->writer);
 	state_file_close(&s->file);
 	undo_read_ram(s);
-	kept_devices_done(&s->kept);
 	close_fdp(&s->state_fd);
 	close_fdp(&s->lock_fd);
 	free(s->bytes);
