@@ -176,12 +176,17 @@ int sock_recv_json(int fd, json_t **ret, int fds[SOCK_FDS_MAX], unsigned int *fd
 		       ? NULL
 		       : json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &why);
 	if (!*ret) {
-		for (unsigned int i = 0; i < count; i++)
-			close(fds[i]);
+		sock_close_fds(fds, count);
 		return error_set(err, -EBADMSG,
 				 "message: not one JSON document of at most %d bytes",
 				 SOCK_MESSAGE_MAX);
 	}
 	*fd_count = count;
 	return 0;
+}
+
+void sock_close_fds(const int *fds, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		close(fds[i]);
 }

@@ -32,5 +32,7 @@ int sock_send_json(int fd, const json_t *message, const int *fds, unsigned int f
  */
 int sock_recv_json(int fd, json_t **ret, int fds[SOCK_FDS_MAX], unsigned int *fd_count,
 		   struct error *err);
+/* Closes those of a message that nobody wants. */
+void sock_close_fds(const int *fds, unsigned int count);
 
 #endif

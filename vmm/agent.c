@@ -198,8 +198,7 @@ static int make_table(const struct agent_request *request, const int *fds, unsig
 	struct source_entry entries[AGENT_TOKENS_MAX];
 
 	if (count != request->tokens.count) {
-		for (unsigned int i = 0; i < count; i++)
-			close(fds[i]);
+		sock_close_fds(fds, count);
 		return error_set(err, -EBADMSG, "adopt: %u tokens, but %u descriptors",
 				 request->tokens.count, count);
 	}
@@ -239,8 +238,7 @@ static int perform(struct agent *a, const struct agent_request *request, const i
 			return r;
 	} else if (count > 0) {
 		mine.session_fd = fds[0];
-		for (unsigned int i = 1; i < count; i++)
-			close(fds[i]);
+		sock_close_fds(fds + 1, count - 1);
 	}
 	return vm_request(a->vm, &mine, request_done, a, err);
 }
@@ -254,8 +252,7 @@ static void handle(struct agent *a, json_t *message, const int *fds, unsigned in
 
 	if (agent_request_from_json(message, &request, &err) < 0) {
 		log_warning("luod at %s: %s", a->path, error_message(&err));
-		for (unsigned int i = 0; i < count; i++)
-			close(fds[i]);
+		sock_close_fds(fds, count);
 		lose(a);
 		return;
 	}

@@ -55,12 +55,6 @@ static void peer_free(struct peer *peer)
 	peer_close(peer);
 }
 
-static void close_all(const int *fds, unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++)
-		close(fds[i]);
-}
-
 void peer_set_vm(struct peer *peer, struct vm *vm)
 {
 	peer->vm = vm;
@@ -157,7 +151,7 @@ static int on_reply(struct peer *peer, json_t *message, const int *fds, unsigned
 	if (r == 0)
 		vm_on_reply(peer->vm, &reply, fds, fd_count);
 	else
-		close_all(fds, fd_count);
+		sock_close_fds(fds, fd_count);
 	return r;
 }
 
@@ -172,7 +166,7 @@ static int dispatch(struct peer *peer, json_t *message, const int *fds, unsigned
 	r = agent_message_type(message, &type, err);
 	if (r == 0 && type == AGENT_REPLY && peer->vm)
 		return on_reply(peer, message, fds, fd_count, err);
-	close_all(fds, fd_count);
+	sock_close_fds(fds, fd_count);
 	if (r < 0)
 		return r;
 	if (!peer->vm) {
