@@ -183,13 +183,21 @@ static void forget_net(struct vm_config *config, const char *id)
 	}
 }
 
+/* device_count when there is none. */
+static unsigned int passed_index(const struct vm_config *config, const char *id)
+{
+	unsigned int i = 0;
+
+	while (i < config->device_count && strcmp(config->devices[i].id, id) != 0)
+		i++;
+	return i;
+}
+
 struct vfio_pci_config *vm_config_find_passed(struct vm_config *config, const char *id)
 {
-	for (unsigned int i = 0; i < config->device_count; i++) {
-		if (strcmp(config->devices[i].id, id) == 0)
-			return &config->devices[i];
-	}
-	return NULL;
+	unsigned int i = passed_index(config, id);
+
+	return i < config->device_count ? &config->devices[i] : NULL;
 }
 
 const char *vm_config_passed_here(const struct vm_config *config)
@@ -203,11 +211,9 @@ const char *vm_config_passed_here(const struct vm_config *config)
 
 bool vm_config_is_kept(const struct vm_config *config, const char *id)
 {
-	for (unsigned int i = 0; i < config->device_count; i++) {
-		if (strcmp(config->devices[i].id, id) == 0)
-			return config->devices[i].kept;
-	}
-	return false;
+	unsigned int i = passed_index(config, id);
+
+	return i < config->device_count && config->devices[i].kept;
 }
 
 static void forget_passed(struct vm_config *config, const char *id)
