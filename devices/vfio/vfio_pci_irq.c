@@ -161,6 +161,11 @@ void vfio_pci_irq_update(struct vfio_pci *v)
 
 /* ---- Reports. ---- */
 
+static const enum vfio_irq reported[IRQ_EVENTS_MAX] = {
+	[VFIO_PCI_EVENT_ERROR] = VFIO_IRQ_ERROR,
+	[VFIO_PCI_EVENT_REQUEST] = VFIO_IRQ_REQUEST,
+};
+
 static void on_report(void *opaque, uint32_t mask _unused_)
 {
 	const struct vfio_pci_report *report = opaque;
@@ -175,23 +180,28 @@ static void on_report(void *opaque, uint32_t mask _unused_)
 		report->v->event(report->v->opaque, report->event);
 }
 
-static int start_report(struct vfio_pci *v, unsigned int i, enum vfio_irq irq,
-			enum vfio_pci_event event, struct loop *loop, struct error *err)
+static int enable_report(struct vfio_pci *v, enum vfio_pci_event event, struct error *err)
 {
+	return vfio_irq_set(v->device, reported[event], 0, &v->reports[event].fd, 1, err);
+}
+
+static int start_report(struct vfio_pci *v, enum vfio_pci_event event, struct loop *loop,
+			struct error *err)
+{
+	struct vfio_pci_report *report = &v->reports[event];
 	int r;
 
-	v->reports[i].v = v;
-	v->reports[i].event = event;
-	if (vfio_irq_count(v->device, irq) == 0)
+	report->v = v;
+	report->event = event;
+	if (vfio_irq_count(v->device, reported[event]) == 0)
 		return 0;
-	v->reports[i].fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (v->reports[i].fd < 0)
+	report->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (report->fd < 0)
 		return error_sys(err, -errno, "%s: cannot create an eventfd", v->name);
-	r = loop_add_fd(loop, v->reports[i].fd, EPOLLIN, on_report, &v->reports[i],
-			&v->reports[i].source, err);
+	r = loop_add_fd(loop, report->fd, EPOLLIN, on_report, report, &report->source, err);
 	if (r < 0 || v->frozen)
 		return r;
-	return vfio_irq_set(v->device, irq, 0, &v->reports[i].fd, 1, err);
+	return enable_report(v, event, err);
 }
 
 static unsigned int used_vectors(const struct vfio_pci *v)
@@ -227,8 +237,6 @@ void vfio_pci_get_counters(struct vfio_pci *v, struct vfio_pci_counters *ret)
 
 /* ---- Through an update. ---- */
 
-static const enum vfio_irq reported[IRQ_EVENTS_MAX] = {VFIO_IRQ_ERROR, VFIO_IRQ_REQUEST};
-
 void vfio_pci_irq_freeze(struct vfio_pci *v)
 {
 	pthread_mutex_lock(&v->irq_lock);
@@ -261,7 +269,7 @@ int vfio_pci_irq_thaw(struct vfio_pci *v, struct error *err)
 
 	for (unsigned int i = 0; i < IRQ_EVENTS_MAX && r == 0; i++) {
 		if (v->reports[i].fd >= 0)
-			r = vfio_irq_set(v->device, reported[i], 0, &v->reports[i].fd, 1, err);
+			r = enable_report(v, i, err);
 	}
 	pthread_mutex_lock(&v->irq_lock);
 	v->frozen = false;
@@ -275,14 +283,13 @@ int vfio_pci_irq_thaw(struct vfio_pci *v, struct error *err)
 
 int vfio_pci_irq_init(struct vfio_pci *v, struct loop *loop, struct error *err)
 {
-	int r;
+	int r = 0;
 
 	v->msix_wired = calloc(MAX_OF(v->msix_vectors, 1U), sizeof(*v->msix_wired));
 	if (!v->msix_wired)
 		return error_set(err, -ENOMEM, "%s: out of memory", v->name);
-	r = start_report(v, 0, VFIO_IRQ_ERROR, VFIO_PCI_EVENT_ERROR, loop, err);
-	if (r == 0)
-		r = start_report(v, 1, VFIO_IRQ_REQUEST, VFIO_PCI_EVENT_REQUEST, loop, err);
+	for (unsigned int i = 0; i < IRQ_EVENTS_MAX && r == 0; i++)
+		r = start_report(v, i, loop, err);
 	if (r < 0 || v->frozen)
 		return r;
 	pthread_mutex_lock(&v->irq_lock);
