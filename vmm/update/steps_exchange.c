@@ -30,17 +30,9 @@ static int read_preview(struct steps *s, struct record *ret, struct error *err)
 	_cleanup_free_ void *bytes = NULL;
 	_cleanup_fd_ int fd = FD_NONE;
 	struct state_blob blob;
-	size_t size;
-	int r;
+	int r = steps_read_blob(s, &fd, &bytes, &blob, err);
 
-	r = source_retrieve(s->source, TOKEN_VM_STATE, "state file", &fd, err);
-	if (r == 0)
-		r = state_file_read(fd, &bytes, &size, err);
-	if (r == 0)
-		r = state_blob_open(bytes, size, &blob, err);
-	if (r == 0)
-		r = steps_read_record(s, &blob, ret, err);
-	return r;
+	return r < 0 ? r : steps_read_record(s, &blob, ret, err);
 }
 
 /* The guest runs meanwhile, in the process that exported its memory. */

@@ -84,6 +84,9 @@ void undo_claim(void *opaque);
 int steps_write_preview(struct steps *s, struct error *err);
 
 /* steps_resume.c */
+/* The state file and a copy of it, both the caller's; *ret points into the copy. */
+int steps_read_blob(struct steps *s, int *ret_fd, void **ret_bytes, struct state_blob *ret,
+		    struct error *err);
 int steps_read_record(struct steps *s, const struct state_blob *blob, struct record *ret,
 		      struct error *err);
 int steps_retrieve_ram(struct steps *s, uint64_t memory, struct error *err);

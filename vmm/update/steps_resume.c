@@ -42,6 +42,19 @@ int steps_read_record(struct steps *s, const struct state_blob *blob, struct rec
 	return s->parts->overrides ? change_config(&ret->config, s->parts->overrides, err) : 0;
 }
 
+int steps_read_blob(struct steps *s, int *ret_fd, void **ret_bytes, struct state_blob *ret,
+		    struct error *err)
+{
+	size_t size;
+	int r = source_retrieve(s->source, TOKEN_VM_STATE, "state file", ret_fd, err);
+
+	if (r == 0)
+		r = state_file_read(*ret_fd, ret_bytes, &size, err);
+	if (r == 0)
+		r = state_blob_open(*ret_bytes, size, ret, err);
+	return r;
+}
+
 static int read_config(struct steps *s, const struct state_blob *blob, struct error *err)
 {
 	struct record record;
@@ -64,15 +77,10 @@ int step_read_state(void *opaque, struct error *err)
 	struct steps *s = opaque;
 	_cleanup_free_ void *bytes = NULL;
 	struct state_blob blob;
-	size_t size;
 	int r;
 
 	close_fdp(&s->state_fd);
-	r = source_retrieve(s->source, TOKEN_VM_STATE, "state file", &s->state_fd, err);
-	if (r == 0)
-		r = state_file_read(s->state_fd, &bytes, &size, err);
-	if (r == 0)
-		r = state_blob_open(bytes, size, &blob, err);
+	r = steps_read_blob(s, &s->state_fd, &bytes, &blob, err);
 	if (r == 0)
 		r = read_config(s, &blob, err);
 	if (r < 0)
