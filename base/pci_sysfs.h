@@ -21,8 +21,7 @@ int pci_address_parse(const char *text, char ret[PCI_ADDRESS_SIZE], struct error
 
 /*
  * Paths and links of a device's folder in sysfs; root, "" but in tests, is put before /sys, and
- * name
- * ("/driver", "" for the folder) behind.
+ * name ("/driver", "" for the folder) behind.
  */
 void pci_sysfs_path(char path[PATH_MAX], const char *root, const char *address, const char *name);
 /* The last part of where such a link leads; false: there is none. */

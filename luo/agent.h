@@ -19,13 +19,19 @@
  *   luod  {"type":"request", "seq":3, "verb":"power-button"} | "shutdown"
  *
  * An exchange of the vmm on the same kernel hands descriptors over by the tokens of luo/tokens.h,
- * in the order of "tokens": luod  {"type":"request", "seq":7, "verb":"export"}       to the old
- * one: running -> prepared vmm   {"type":"reply", ..., "tokens":[0,256]}            + as many
- * descriptors luod  {"type":"request", "seq":1, "verb":"adopt", "tokens":[0,256]} + the same, to
- * the new one, while the guest runs: waiting -> adopted luod  {"type":"request", "seq":8,
- * "verb":"freeze"}       to the old one luod  {"type":"request", "seq":9, "verb":"release"}      to
- * the old one: frozen -> released, its machine is gone luod  {"type":"request", "seq":2,
- * "verb":"resume"}       without a descriptor: to the new one, or back to the one that has released
+ * in the order of "tokens":
+ *
+ *   luod  {"type":"request", "seq":7, "verb":"export"}       to the old one: running -> prepared
+ *   vmm   {"type":"reply", ..., "tokens":[0,256]}            + as many descriptors
+ *   luod  {"type":"request", "seq":1, "verb":"adopt",        to the new one, + the same, while the
+ *          "tokens":[0,256]}                                 guest runs: waiting -> adopted
+ *   luod  {"type":"request", "seq":8, "verb":"freeze"}       to the old one
+ *   luod  {"type":"request", "seq":9, "verb":"release"}      to the old one: frozen -> released,
+ *                                                            its machine is gone
+ *   luod  {"type":"request", "seq":2, "verb":"resume"}       without a descriptor: to the new one,
+ *                                                            or back to the one that has released
+ *
+ * What a vmm answers and tells by itself:
  *
  *   vmm   {"type":"reply", "seq":7, "ok":true, "phase":"prepared", "timeline":[...]}
  *   vmm   {"type":"reply", "seq":7, "ok":false, "phase":"running",

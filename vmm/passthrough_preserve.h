@@ -5,7 +5,7 @@
  * hands iommufd and vfio files over is here and in iommufd_adopt(); no call beyond those of
  * luo/client.h is needed for it.
  *
- * * Order of preserving: the memfds of guest RAM, an iommufd that has them mapped, then the
+ * Order of preserving: the memfds of guest RAM, an iommufd that has them mapped, then the
  * character devices that are attached to it. After a kexec the iommufd that comes back has no
  * address space: one is made, the memfds that came back are mapped at the same addresses, and each
  * device is bound and attached again; its DMA goes on meanwhile. The session is finished after

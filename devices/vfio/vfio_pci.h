@@ -5,17 +5,21 @@
  * mapped in an iommufd and nothing else.
  *
  * What a guest reads and writes in configuration space:
- *   header	 identity is the device's; command, BARs, interrupt line are emulated; of the
- *command register, bus mastering and interrupt disable reach the device; the ROM is read-only MSI,
- *MSI-X emulated; the MSI-X table and PBA are trapped power mgmt	 without PME; the device
- *goes where the guest sends it PCIe, VPD, AF, vendor-specific, and bytes that belong to no
- *capability: the device's, as far as vfio lets writes pass (a function-level reset is done by the
- *kernel) extended	 AER, serial number, power budgeting and vendor-specific ones: the device's
- *   others: not there
+ *
+ *   header      identity is the device's; command, BARs, interrupt line are emulated; of the
+ *               command register, bus mastering and interrupt disable reach the device; the ROM
+ *               is read-only
+ *   MSI, MSI-X  emulated; the MSI-X table and PBA are trapped
+ *   power mgmt  without PME; the device goes where the guest sends it
+ *   PCIe, VPD, AF, vendor-specific, and bytes that belong to no capability
+ *               the device's, as far as vfio lets writes pass (a function-level reset is done by
+ *               the kernel)
+ *   extended    AER, serial number, power budgeting and vendor-specific ones: the device's
+ *   others      not there
  *
  * Its own state stays in the device: a guest gives it up before an update, or keeps it where the
  * descriptor of the device is handed over. Loop's thread, unless said otherwise; registers come
- *from vCPU threads.
+ * from vCPU threads.
  */
 #ifndef HOLDFAST_DEVICES_VFIO_VFIO_PCI_H
 #define HOLDFAST_DEVICES_VFIO_VFIO_PCI_H

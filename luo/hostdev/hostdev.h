@@ -26,11 +26,14 @@ void hostdev_kernel_read(const char *root, struct hostdev_kernel *ret);
 
 /*
  * One device:
- *	{"address", "class", "kind", "vendor", "device", "driver", "driver-override", "iommu-group",
- *	 "group-members": [{"address", "driver"}], "reset-methods": [], "bridge",
- *"virtual-function", "vfio-device", "ready": bool, "why-not", "policies": [{"policy", "possible":
- *bool, "why-not"}]} Members are the others of its group. What there is not is null. "ready": a VM
- *can have it as it is now. New reference; NULL: out of memory.
+ *
+ *   {"address", "class", "kind", "vendor", "device", "driver", "driver-override", "iommu-group",
+ *    "group-members": [{"address", "driver"}], "reset-methods": [], "bridge", "virtual-function",
+ *    "vfio-device", "ready": bool, "why-not",
+ *    "policies": [{"policy", "possible": bool, "why-not"}]}
+ *
+ * Members are the others of its group. What there is not is null. "ready": a VM can have it as it
+ * is now. New reference; NULL: out of memory.
  */
 json_t *hostdev_describe(const char *root, const char *address,
 			 const struct hostdev_kernel *kernel);

@@ -3,10 +3,10 @@
  * The nodes of a VM's state that are not the machine's: its configuration and the timeline of the
  * update so far.
  *
- *   config   { compatible = "holdfast,config"; version = <1>; json = "{...}"; held = <0>; };
- *   passthrough { compatible = "holdfast,passthrough"; version = <1>; ioas = <1>; ioas-preserved =
- * <0>; };  if one is not 0 timeline { compatible = "holdfast,timeline"; version = <1>; json =
- * "[...]"; };
+ *   config { compatible = "holdfast,config"; version = <1>; json = "{...}"; held = <0>; };
+ *   passthrough { compatible = "holdfast,passthrough"; version = <1>;
+ *                 ioas = <1>; ioas-preserved = <0>; };   if one is not 0
+ *   timeline { compatible = "holdfast,timeline"; version = <1>; json = "[...]"; };
  */
 #ifndef HOLDFAST_VMM_UPDATE_RECORD_H
 #define HOLDFAST_VMM_UPDATE_RECORD_H
