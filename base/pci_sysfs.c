@@ -130,11 +130,7 @@ int pci_sysfs_find_vfio(const char *root, const char *address, char ret[PATH_MAX
 			"device %s: this host has no such PCI device (lspci -D lists them)",
 			address);
 	if (!pci_sysfs_link(root, address, "/iommu_group", name))
-		return error_set(
-			err, -EXDEV,
-			"device %s: no IOMMU is in front of it; switch VT-d or AMD-Vi on in "
-			"the firmware, and intel_iommu=on on the host's command line",
-			address);
+		return error_set(err, -EXDEV, "device %s: " PCI_SYSFS_NO_IOMMU, address);
 	/* vfio-pci makes one, and so do drivers that do the same for one kind of device. */
 	if (pci_sysfs_entry(root, address, "/vfio-dev", "vfio", name)) {
 		snprintf(ret, PATH_MAX, "%s/dev/vfio/devices/%s", root, name);

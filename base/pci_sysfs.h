@@ -31,6 +31,11 @@ bool pci_sysfs_link(const char *root, const char *address, const char *name,
 bool pci_sysfs_entry(const char *root, const char *address, const char *name, const char *prefix,
 		     char ret[NAME_MAX + 1]);
 
+/* Why a device without an IOMMU group is nothing for a VM, and what to do. */
+#define PCI_SYSFS_NO_IOMMU                                                           \
+	"no IOMMU is in front of it; switch VT-d or AMD-Vi on in the firmware, and " \
+	"intel_iommu=on on the host's command line"
+
 #define PCI_SYSFS_VFIO "vfio-pci" /* the driver */
 /* vfio-pci has it, or another driver of vfio. */
 bool pci_sysfs_is_vfio(const char *root, const char *address);

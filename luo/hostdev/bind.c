@@ -36,10 +36,7 @@ static int check_candidate(const char *root, const char *address, const char *dr
 		return error_set(err, -EOPNOTSUPP,
 				 "device %s: is a bridge: bind the devices behind it", address);
 	if (!pci_sysfs_link(root, address, "/iommu_group", group))
-		return error_set(err, -EXDEV,
-				 "device %s: no IOMMU is in front of it; switch VT-d or AMD-Vi on "
-				 "in the firmware, and intel_iommu=on on the host's command line",
-				 address);
+		return error_set(err, -EXDEV, "device %s: " PCI_SYSFS_NO_IOMMU, address);
 	snprintf(path, sizeof(path), "%s/sys/bus/pci/drivers/%s", root, driver);
 	if (strchr(driver, '/') || access(path, F_OK) < 0)
 		return error_set(err, -ENOENT,

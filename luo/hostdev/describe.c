@@ -149,10 +149,7 @@ static bool never(const char *root, const char *address, const struct hostdev_ke
 	if (hostdev_is_bridge(root, address))
 		error_set(why, -EOPNOTSUPP, "it is a bridge: pass the devices behind it through");
 	else if (!pci_sysfs_link(root, address, "/iommu_group", group))
-		error_set(
-			why, -EXDEV,
-			"no IOMMU is in front of it; switch VT-d or AMD-Vi on in the firmware, and "
-			"intel_iommu=on on the host's command line");
+		error_set(why, -EXDEV, PCI_SYSFS_NO_IOMMU);
 	else if (!kernel->iommufd)
 		error_set(why, -ENOENT,
 			  "this kernel has no iommufd: CONFIG_IOMMUFD, or modprobe iommufd");
