@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pci_sysfs.h"
 #include "base/util.h"
 #include "dma-keep.h"
 #include "luo/client.h"
@@ -177,16 +178,10 @@ static void write_frames(const struct keep *k, const char *folder, const char *s
 
 static int open_path(const char *address)
 {
-	char command[256], path[64] = "";
-	FILE *pipe;
+	struct error err = ERROR_INIT;
+	char path[PATH_MAX];
 
-	snprintf(command, sizeof(command),
-		 "echo /dev/vfio/devices/$(ls /sys/bus/pci/devices/%s/vfio-dev)", address);
-	pipe = popen(command, "r");
-	if (!pipe || !fgets(path, sizeof(path), pipe))
-		fail(address);
-	pclose(pipe);
-	path[strcspn(path, "\n")] = '\0';
+	check(&err, pci_sysfs_find_vfio("", address, path, &err));
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
