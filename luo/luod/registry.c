@@ -94,28 +94,31 @@ struct vm_record *registry_add(struct registry *reg, const char *id)
 	return record;
 }
 
-void registry_remove(struct registry *reg, struct vm_record *record)
+/* Takes it out of the list; false: it is not there. */
+static bool unlink_record(struct registry *reg, const struct vm_record *record)
 {
 	struct vm_record **link = &reg->vms;
 
 	while (*link && *link != record)
 		link = &(*link)->next;
 	if (!*link)
-		return;
+		return false;
 	*link = record->next;
+	return true;
+}
+
+void registry_remove(struct registry *reg, struct vm_record *record)
+{
+	if (!unlink_record(reg, record))
+		return;
 	reg->vm_count--;
 	free(record);
 }
 
 void registry_move_first(struct registry *reg, struct vm_record *record)
 {
-	struct vm_record **link = &reg->vms;
-
-	while (*link && *link != record)
-		link = &(*link)->next;
-	if (!*link)
+	if (!unlink_record(reg, record))
 		return;
-	*link = record->next;
 	record->next = reg->vms;
 	reg->vms = record;
 }
