@@ -128,8 +128,7 @@ static int serve(struct played *vmm)
 
 		if (r < 0)
 			return r == -EPIPE ? 0 : 1;
-		for (unsigned int i = 0; i < count; i++)
-			close(fds[i]);
+		sock_close_fds(fds, count);
 		r = agent_request_from_json(message, &request, &err);
 		json_decref(message);
 		if (r < 0 || answer(vmm, &request) < 0)

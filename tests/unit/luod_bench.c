@@ -227,8 +227,7 @@ static void play(struct played_vmm *vmm)
 	vmm->seq = request.seq;
 	if (request.tokens.count)
 		vmm->tokens = request.tokens;
-	for (unsigned int i = 0; i < count; i++)
-		close(fds[i]);
+	sock_close_fds(fds, count);
 	snprintf(vmm->journal + used, sizeof(vmm->journal) - used, "%s%s", used ? " " : "",
 		 agent_verb_name(request.verb));
 	act(vmm, &request);
