@@ -8,8 +8,6 @@
 #include "luo/luod/update.h"
 #include "luo/luod/view.h"
 
-#define TIMEOUT_MAX_MS 3600000U
-
 /*
  * What the caller may see of an update: all, or only the VMs that are his. A new reference in place
  * of view's; NULL when out of memory.
@@ -68,15 +66,15 @@ static int read_config(json_t *body, struct update_config *config, struct error 
 	config->reuse_cmdline = json_get_bool(&r, "reuse-cmdline", false);
 	config->dry_run = json_get_bool(&r, "dry-run", false);
 	config->freeze_timeout_ms = (unsigned int)json_get_u64(
-		&r, "freeze-timeout-ms", UPDATE_FREEZE_TIMEOUT_MS, 1, TIMEOUT_MAX_MS);
+		&r, "freeze-timeout-ms", UPDATE_FREEZE_TIMEOUT_MS, 1, API_TIMEOUT_MAX_MS);
 	config->prepare_timeout_ms = (unsigned int)json_get_u64(
-		&r, "prepare-timeout-ms", UPDATE_PREPARE_TIMEOUT_MS, 1, TIMEOUT_MAX_MS);
+		&r, "prepare-timeout-ms", UPDATE_PREPARE_TIMEOUT_MS, 1, API_TIMEOUT_MAX_MS);
 	config->pause_timeout_ms =
-		(unsigned int)json_get_u64(&r, "pause-timeout-ms", 0, 1, TIMEOUT_MAX_MS);
+		(unsigned int)json_get_u64(&r, "pause-timeout-ms", 0, 1, API_TIMEOUT_MAX_MS);
 	config->at_once = (unsigned int)json_get_u64(&r, "at-once", update_default_at_once(), 1,
 						     UPDATE_AT_ONCE_MAX);
 	config->shutdown_timeout_ms = (unsigned int)json_get_u64(
-		&r, "shutdown-timeout-ms", UPDATE_SHUTDOWN_TIMEOUT_MS, 1, TIMEOUT_MAX_MS);
+		&r, "shutdown-timeout-ms", UPDATE_SHUTDOWN_TIMEOUT_MS, 1, API_TIMEOUT_MAX_MS);
 	policy = json_get_string(&r, "on-unpreservable", "refuse", 32);
 	config->order = json_get_array(&r, "order"); /* borrowed from the body */
 	json_reader_end(&r);

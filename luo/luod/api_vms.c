@@ -10,7 +10,7 @@
 #include "luo/luod/view.h"
 
 /* A VM that the caller may not see is one that is not there. */
-static int find(struct luod *luod, const struct http_request *request, struct vm **ret,
+int api_find_vm(struct luod *luod, const struct http_request *request, struct vm **ret,
 		struct error *err)
 {
 	struct vm_record *record = registry_find(&luod->registry, request->id);
@@ -24,15 +24,15 @@ static int find(struct luod *luod, const struct http_request *request, struct vm
 static int find_to_act(struct luod *luod, const struct http_request *request, struct vm **ret,
 		       struct error *err)
 {
-	int r = find(luod, request, ret, err);
+	int r = api_find_vm(luod, request, ret, err);
 
 	if (r == 0 && !caller_may_act(request->caller, (*ret)->record->owner))
 		r = error_set(err, -EACCES, "vm %s: you may look at it, no more", request->id);
 	return r;
 }
 
-static int answer_vm(struct luod *luod, const struct vm *vm, unsigned int status,
-		     struct http_response *response, struct error *err)
+int api_answer_vm(struct luod *luod, const struct vm *vm, unsigned int status,
+		  struct http_response *response, struct error *err)
 {
 	response->status = status;
 	response->body = vm_view(&luod->registry, vm->record);
@@ -60,9 +60,9 @@ int api_vm(struct luod *luod, const struct http_request *request, struct http_re
 	   struct error *err)
 {
 	struct vm *vm = NULL;
-	int r = find(luod, request, &vm, err);
+	int r = api_find_vm(luod, request, &vm, err);
 
-	return r < 0 ? r : answer_vm(luod, vm, 200, response, err);
+	return r < 0 ? r : api_answer_vm(luod, vm, 200, response, err);
 }
 
 static int read_uid(const char *text, uid_t *ret, struct error *err)
@@ -95,7 +95,7 @@ int api_vm_create(struct luod *luod, const struct http_request *request,
 		vm->record->owner = uid;
 	luod_changed(luod);
 	snprintf(response->location, sizeof(response->location), "/api/v1/vms/%s", vm->record->id);
-	return answer_vm(luod, vm, 201, response, err);
+	return api_answer_vm(luod, vm, 201, response, err);
 }
 
 /* With the configuration that it was created with. */
@@ -120,7 +120,7 @@ int api_vm_start(struct luod *luod, const struct http_request *request,
 	if (r == 0)
 		r = lifecycle_start(luod, config, &vm, err);
 	json_decref(config);
-	return r < 0 ? r : answer_vm(luod, vm, 202, response, err);
+	return r < 0 ? r : api_answer_vm(luod, vm, 202, response, err);
 }
 
 int api_vm_owner(struct luod *luod, const struct http_request *request,
@@ -145,14 +145,14 @@ int api_vm_owner(struct luod *luod, const struct http_request *request,
 		return r;
 	vm->record->owner = uid;
 	luod_changed(luod);
-	return answer_vm(luod, vm, 200, response, err);
+	return api_answer_vm(luod, vm, 200, response, err);
 }
 
 int api_vm_events(struct luod *luod, const struct http_request *request,
 		  struct http_response *response, struct error *err)
 {
 	struct vm *vm = NULL;
-	int r = find(luod, request, &vm, err);
+	int r = api_find_vm(luod, request, &vm, err);
 
 	response->stream = true;
 	snprintf(response->stream_vm, sizeof(response->stream_vm), "%s", request->id);
@@ -193,7 +193,7 @@ int api_vm_resume(struct luod *luod, const struct http_request *request,
 	if (r == 0)
 		r = lifecycle_resume(vm, binary, err);
 	if (r == 0)
-		r = answer_vm(luod, vm, 202, response, err);
+		r = api_answer_vm(luod, vm, 202, response, err);
 	return r;
 }
 
