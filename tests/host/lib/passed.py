@@ -53,6 +53,15 @@ def taken_away(host, guest, address, id, when):
     host.until(f"test -e /sys/bus/pci/devices/{address}", 20, f"{when}: the host has it again")
 
 
+def check_edu(host, said, proved):
+    """said: the guest's answer to "edu". It has the device, and every way of using it works."""
+    host.check(
+        said["present"] == "yes" and said["live"] == said["factorial"] == said["dma"] == said["msi"] == "ok",
+        f"{proved}: registers, DMA, interrupts",
+        said.text,
+    )
+
+
 def refused(host, options, expected):
     """A vmm does not start with `--device OPTIONS`, and says why."""
     status, output = host.run(
