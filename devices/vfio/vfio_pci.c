@@ -87,6 +87,9 @@ void vfio_pci_free(struct vfio_pci *v)
 {
 	if (!v)
 		return;
+	/* The other devices of the VM go on, too, and may be in its memory. */
+	if (v->device && vfio_device_is_kept(v->device))
+		v->io = NULL;
 	/* BARs first: no vCPU is in a register of the device then. */
 	if (v->function)
 		pci_device_unplug(v->function);

@@ -49,7 +49,7 @@ static void unmap_windows(struct vfio_pci_bar *bar)
 	while (bar->mapped > 0) {
 		const struct vfio_window *w = &info->windows[--bar->mapped];
 
-		if (bar->shared & 1U << bar->mapped)
+		if (bar->v->io && bar->shared & 1U << bar->mapped)
 			iommufd_unmap(bar->v->io, bar->base + w->offset, w->size, NULL);
 		attach->unmap_memory(attach->bar_opaque, bar->base + w->offset);
 	}

@@ -103,6 +103,24 @@ static void test_kept_is_left_alone(void **state _unused_)
 	assert_true(fake_vfio_config_get(SPEC_COMMAND, 2) & SPEC_CMD_MASTER);
 }
 
+/* Other devices of the VM may do DMA to its memory all the time; one that ends takes it away. */
+static void test_memory_stays_shared(void **state _unused_)
+{
+	fake_vfio.gives_dmabufs = true;
+	for (int kept = 1; kept >= 0; kept--) {
+		open_device();
+		guest_works();
+		assert_true(fake_vfio.maps_by_file > 0);
+		assert_int_equal(vfio_pci_freeze(v, NULL), 0);
+		vfio_pci_keep(v, kept);
+		vfio_pci_free(v);
+		v = NULL;
+		assert_int_equal(fake_vfio.unmaps, kept ? 0 : 1);
+		fake_vfio_again();
+		fake_vfio.gives_dmabufs = true;
+	}
+}
+
 static void test_no_longer_kept(void **state _unused_)
 {
 	fake_vfio.can_reset = true;
@@ -355,11 +373,13 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown_kept)
 	const struct CMUnitTest tests[] = {
-		T(test_freeze_and_thaw),    T(test_freeze_asleep),   T(test_thaw_intx),
-		T(test_kept_is_left_alone), T(test_no_longer_kept),  T(test_comes_back),
-		T(test_comes_back_bound),   T(test_refused_states),  T(test_migrates),
-		T(test_migration_given_up), T(test_migration_fails), T(test_migration_refused),
-		T(test_counters),
+		T(test_freeze_and_thaw),     T(test_freeze_asleep),
+		T(test_thaw_intx),	     T(test_kept_is_left_alone),
+		T(test_memory_stays_shared), T(test_no_longer_kept),
+		T(test_comes_back),	     T(test_comes_back_bound),
+		T(test_refused_states),	     T(test_migrates),
+		T(test_migration_given_up),  T(test_migration_fails),
+		T(test_migration_refused),   T(test_counters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
