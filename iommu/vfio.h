@@ -76,6 +76,10 @@ int vfio_device_reset(struct vfio_device *dev, struct error *err);
 
 /* Its IOMMU can tell which pages it has written to (IOMMU_GET_HW_INFO). */
 bool vfio_device_tracks_dirty(const struct vfio_device *dev);
+/* What its iommufd calls it: told once, to the process that binds it. One that finds it bound must
+ * have it from that one; 0: not known. */
+uint32_t vfio_device_iommu_id(const struct vfio_device *dev);
+void vfio_device_learn_iommu_id(struct vfio_device *dev, uint32_t id);
 
 /*
  * The state of a device as bytes, where its driver can (linux/vfio.h: VFIO migration, version 2).

@@ -156,3 +156,14 @@ bool vfio_device_tracks_dirty(const struct vfio_device *dev)
 	return dev->iommufd >= 0 && ioctl(dev->iommufd, IOMMU_GET_HW_INFO, &info) == 0 &&
 	       (info.out_capabilities & IOMMU_HW_CAP_DIRTY_TRACKING);
 }
+
+uint32_t vfio_device_iommu_id(const struct vfio_device *dev)
+{
+	return dev->iommu_id;
+}
+
+void vfio_device_learn_iommu_id(struct vfio_device *dev, uint32_t id)
+{
+	if (!dev->iommu_id)
+		dev->iommu_id = id;
+}

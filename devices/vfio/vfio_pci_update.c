@@ -98,6 +98,7 @@ static int save(const void *obj, struct state_writer *w, struct error *err)
 	int r = 0;
 
 	state_put_string(w, "host", v->name);
+	state_put_u32(w, "iommu-device", vfio_device_iommu_id(v->device));
 	if (v->migrates)
 		r = save_migration(v, w, err);
 	if (r == 0)
@@ -127,13 +128,14 @@ static int apply(struct vfio_pci *v, struct state_reader *r, const void *bytes, 
 	return ret == 0 ? pci_device_load(v->function, r, STATE_APPLY, err) : ret;
 }
 
-static int load(void *obj, uint32_t version _unused_, struct state_reader *r, enum state_mode mode,
+static int load(void *obj, uint32_t version, struct state_reader *r, enum state_mode mode,
 		struct error *err)
 {
 	struct vfio_pci *v = obj;
 	const char *host = state_get_string(r, "host", sizeof(v->name));
 	size_t size = 0;
 	const void *bytes = read_migration(v, r, &size);
+	uint32_t iommu_id = version >= 2 ? state_get_u32(r, "iommu-device") : 0;
 	int ret;
 
 	/* "fd N" is the number that it had in another process. */
@@ -144,8 +146,11 @@ static int load(void *obj, uint32_t version _unused_, struct state_reader *r, en
 	ret = pci_device_load(v->function, r, STATE_CHECK, err);
 	if (ret == 0)
 		ret = state_reader_done(r, err);
-	return ret == 0 && mode == STATE_APPLY ? apply(v, r, bytes, size, err) : ret;
+	if (ret < 0 || mode != STATE_APPLY)
+		return ret;
+	vfio_device_learn_iommu_id(v->device, iommu_id);
+	return apply(v, r, bytes, size, err);
 }
 
 const struct state_ops vfio_pci_state_ops = {
-	.name = "vfio-pci", .version = 1, .min_version = 1, .save = save, .load = load};
+	.name = "vfio-pci", .version = 2, .min_version = 1, .save = save, .load = load};
