@@ -165,22 +165,27 @@ static int map_address(struct iommufd *io, const struct iommufd_memory *m, uint6
 	return call(io, IOMMU_IOAS_MAP, &map);
 }
 
-static int map_failed(const struct iommufd_memory *m, uint64_t iova, int code, struct error *err)
+void iommufd_say_no_memory(struct error *err)
 {
 	struct rlimit limit = {0};
 
-	error_sys(err, code, "cannot map %llu MiB for DMA at 0x%llx",
-		  (unsigned long long)(m->length / MIB), (unsigned long long)iova);
-	if (code == -ENOMEM && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
-	    limit.rlim_cur < RLIM_INFINITY)
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur < RLIM_INFINITY)
 		error_append(err,
 			     "; guest memory is pinned while a device is passed through, and this "
 			     "process may lock %llu KiB: raise the limit (ulimit -l, "
 			     "LimitMEMLOCK=), or free memory",
 			     (unsigned long long)limit.rlim_cur / KIB);
-	else if (code == -ENOMEM)
+	else
 		error_append(err, "; all guest memory must be there while a device is passed "
 				  "through: free some on this host");
+}
+
+static int map_failed(const struct iommufd_memory *m, uint64_t iova, int code, struct error *err)
+{
+	error_sys(err, code, "cannot map %llu MiB for DMA at 0x%llx",
+		  (unsigned long long)(m->length / MIB), (unsigned long long)iova);
+	if (code == -ENOMEM)
+		iommufd_say_no_memory(err);
 	return code;
 }
 

@@ -50,6 +50,9 @@ struct iommufd_memory {
  */
 int iommufd_map(struct iommufd *io, const struct iommufd_memory *memory, uint64_t iova,
 		bool *ret_by_file, struct error *err);
+/* Appends to the message of an -ENOMEM of a mapping, or of a device that was attached, what it
+ * comes of and the way out: the limit of locked memory, if there is one, with what it is. */
+void iommufd_say_no_memory(struct error *err);
 /*
  * Memory of another device (a dma-buf) instead, for DMA from one device to the other. Any thread.
  * The errno of the kernel: -EOPNOTSUPP, -EINVAL, ... where it cannot.

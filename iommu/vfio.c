@@ -29,6 +29,16 @@ static int open_path(struct vfio_device *dev, const char *path, struct error *er
 				 "device %s: %s cannot be opened by this user: run as root, or "
 				 "change its owner or group",
 				 dev->name, path);
+	if (errno == EBUSY)
+		return error_set(err, -EBUSY,
+				 "device %s: the kernel before this one handed it over for a VM "
+				 "that has not taken it back: resume that VM (luoctl vm resume) "
+				 "first",
+				 dev->name);
+	if (errno == ENODEV || errno == ENXIO)
+		return error_set(err, -errno,
+				 "device %s: the host is taking it away (%s leads nowhere)",
+				 dev->name, path);
 	return error_sys(err, -errno, "device %s: cannot open %s", dev->name, path);
 }
 
@@ -99,8 +109,7 @@ static int attach_failed(const struct vfio_device *dev, int code, struct error *
 	error_sys(err, code, "device %s: cannot be attached (VFIO_DEVICE_ATTACH_IOMMUFD_PT)",
 		  dev->name);
 	if (code == -ENOMEM)
-		error_append(err, "; guest memory is pinned while a device is passed through: "
-				  "raise RLIMIT_MEMLOCK (ulimit -l), or free memory");
+		iommufd_say_no_memory(err);
 	else if (code == -EADDRINUSE)
 		error_append(err, "; it reserves addresses (RMRR) that guest memory lies at: give "
 				  "the VM less memory, or another device");

@@ -15,6 +15,7 @@
 
 #include <linux/iommufd.h>
 #include <linux/vfio.h>
+#include <sys/resource.h>
 
 #include "base/pci_sysfs.h"
 #include "base/util.h"
@@ -255,6 +256,40 @@ static void test_open(void **state _unused_)
 	assert_false(fake_vfio.attached);
 }
 
+static int open_errno; /* of the character device; 0: it opens */
+
+int __wrap_open64(const char *path, int flags, mode_t mode);
+int __real_open64(const char *path, int flags, mode_t mode);
+int __wrap_open64(const char *path, int flags, mode_t mode)
+{
+	if (!open_errno || !strstr(path, "/dev/vfio/devices/"))
+		return __real_open64(path, flags, mode);
+	errno = open_errno;
+	return -1;
+}
+
+static void test_open_fails(void **state _unused_)
+{
+	static const struct {
+		int code;
+		const char *text;
+	} cases[] = {{EACCES, "run as root"},
+		     {EBUSY, "resume that VM"},
+		     {ENODEV, "taking it away"},
+		     {ENXIO, "taking it away"},
+		     {EMFILE, "vfio0"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = ERROR_INIT;
+
+		open_errno = cases[i].code;
+		open_device(&err, -cases[i].code);
+		assert_says(&err, FAKE_VFIO_ADDRESS);
+		assert_says(&err, cases[i].text);
+	}
+	open_errno = 0;
+}
+
 static void test_open_by_descriptor(void **state _unused_)
 {
 	const struct vfio_source source = {.fd = fake_vfio.fd};
@@ -315,7 +350,14 @@ static void test_attach_fails(void **state _unused_)
 	static const struct {
 		int code;
 		const char *text;
-	} cases[] = {{ENOMEM, "RLIMIT_MEMLOCK"}, {EADDRINUSE, "RMRR"}, {EBUSY, "IOMMU group"}};
+	} cases[] = {{ENOMEM, "may lock 64 KiB: raise the limit"},
+		     {EADDRINUSE, "RMRR"},
+		     {EBUSY, "IOMMU group"}};
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	limit.rlim_cur = 64 * KIB;
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct error err = ERROR_INIT;
@@ -418,6 +460,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_find, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_open_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_by_descriptor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bind_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_group_not_viable, setup, teardown),
