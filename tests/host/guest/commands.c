@@ -185,6 +185,7 @@ static const struct {
 	{"hvc", NULL, hvc},
 	{"edu", edu_say, NULL},
 	{"edu-stray", NULL, stray},
+	{"edu-dma", NULL, edu_dma},
 	{"bench", NULL, bench_obey},
 };
 

@@ -7,6 +7,8 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +51,14 @@
 #define LAPIC_OF_CPU_0 0xfee00000U
 /* POSTED_INTR_VECTOR of x86 Linux: without a KVM that uses it, it is counted ("PIN") and ended. */
 #define VECTOR 0xf2U
+
+/* It has one engine for DMA. */
+static pthread_mutex_t engine = PTHREAD_MUTEX_INITIALIZER;
+
+static struct {
+	atomic_bool on;
+	atomic_ulong rounds, wrong;
+} endless;
 
 struct edu {
 	char name[32];
@@ -340,11 +350,13 @@ void edu_say(void)
 		say("edu present=no");
 		return;
 	}
+	pthread_mutex_lock(&engine);
 	id = get(&edu, REG_ID);
 	is_live = live(&edu);
 	computes = factorial(&edu, 5) && factorial(&edu, 10);
 	moves = dma_both_ways(&edu, &address);
 	interrupted = message_interrupt(&edu);
+	pthread_mutex_unlock(&engine);
 	if (has_gone(&edu))
 		say("edu present=no");
 	else
@@ -362,8 +374,43 @@ void edu_stray(uint64_t address)
 		say("stray done=no");
 		return;
 	}
+	pthread_mutex_lock(&engine);
 	written = dma(&edu, DMA_BUFFER, address, DMA_TO_RAM);
 	read = dma(&edu, address, DMA_BUFFER, 0);
+	pthread_mutex_unlock(&engine);
 	say("stray done=%s address=%lx", written && read ? "yes" : "no", address);
 	edu_close(&edu);
+}
+
+/* One transfer after the other, each a tenth of a second of the device's: whenever this guest is
+ * stopped, one of them is under way. */
+static void *move_endlessly(void *opaque)
+{
+	struct edu edu;
+	uint64_t address;
+
+	(void)opaque;
+	while (atomic_load(&endless.on) && edu_open(&edu)) {
+		pthread_mutex_lock(&engine);
+		if (!dma_both_ways(&edu, &address))
+			atomic_fetch_add(&endless.wrong, 1);
+		pthread_mutex_unlock(&engine);
+		atomic_fetch_add(&endless.rounds, 1);
+		edu_close(&edu);
+	}
+	atomic_store(&endless.on, false);
+	return NULL;
+}
+
+void edu_dma(const char *what)
+{
+	pthread_t thread;
+
+	if (!strcmp(what, "stop"))
+		atomic_store(&endless.on, false);
+	if (!strcmp(what, "run") && !atomic_exchange(&endless.on, true) &&
+	    pthread_create(&thread, NULL, move_endlessly, NULL) == 0)
+		pthread_detach(thread);
+	say("edu-dma running=%s rounds=%lu wrong=%lu", atomic_load(&endless.on) ? "yes" : "no",
+	    atomic_load(&endless.rounds), atomic_load(&endless.wrong));
 }

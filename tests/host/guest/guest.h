@@ -150,6 +150,8 @@ void rng_say(void);
 void edu_say(void);
 /* Makes it write and read that address, whatever is there. */
 void edu_stray(uint64_t address);
+/* "run": has it do DMA all the time from now on; "stop": no more. Says what came of it so far. */
+void edu_dma(const char *what);
 /* Opens the virtio console, if there is one: what comes in is said as "heard text=...". */
 void hvc_start(void);
 /* Writes so many more numbered lines; returns how many were written in all. */

@@ -2,8 +2,9 @@
 """Devices of the emulated host that are passed through: bound, plugged in and out by the API, taken away by the host."""
 
 import json
+import re
 
-from . import api
+from . import api, updates
 
 
 def bound(host, address):
@@ -53,6 +54,57 @@ def taken_away(host, guest, address, id, when):
     host.until(f"test -e /sys/bus/pci/devices/{address}", 20, f"{when}: the host has it again")
 
 
+def exchanged(host, guest, when, count=3):
+    """The guest's vmm is exchanged on the same kernel while its devices work; they stay with it: none is reset, no DMA is blocked."""
+    before = unharmed(host)
+    stood = updates.exchange(host, guest, count)
+    host.prove(f"{when}: {count} exchanges, the guest stood still for up to {max(stood):.0f} ms")
+    check_unharmed(host, before, when)
+    away = [device["id"] for device in ask(host, guest, "vm.info")["config"]["device"] if device.get("away")]
+    host.check(not away, f"{when}: the guest has kept its devices", f"{when}: away: {away}")
+
+
+def unharmed(host):
+    """How often the host's kernel has told that it resets a device, or that the IOMMU blocked one."""
+    text = host.log_path("console.log").read_text(errors="replace")
+    return text.count(": resetting"), len(re.findall(r"DMAR: \[DMA", text))
+
+
+def check_unharmed(host, before, when):
+    now = unharmed(host)
+    host.check(now == before, f"{when}: no device was reset, no DMA blocked", f"{when}: resets and faults: {before} before, {now} now")
+
+
+def counters(host, guest, id):
+    """What the vmm tells of the device: how it interrupts, what it can."""
+    return ask(host, guest, "vm.counters")[id]
+
+
+class EduDma:
+    """The guest has its edu device do DMA without an end: whenever the guest stands still, a transfer is under way."""
+
+    def __init__(self, host, guest):
+        self.host = host
+        self.guest = guest
+        guest.ask("edu-dma run", "edu-dma")
+        self.goes_on("begun")
+
+    def goes_on(self, when):
+        begin = self.guest.ask("edu-dma look", "edu-dma")["rounds"]
+        self.host.wait(lambda: self.guest.ask("edu-dma look", "edu-dma")["rounds"] >= begin + 3, 60, f"{when}: three more rounds of DMA", every=1)
+        self.check(self.guest.log.last("edu-dma", 0), when)
+
+    def check(self, said, when):
+        self.host.check(
+            said["running"] == "yes" and said["wrong"] == 0,
+            f"{when}: {said['rounds']} rounds of DMA out of guest memory and into it, every byte right",
+            f"{when}: {said.text}",
+        )
+
+    def stop(self):
+        self.guest.ask("edu-dma stop", "edu-dma")
+
+
 def check_edu(host, said, proved):
     """said: the guest's answer to "edu". It has the device, and every way of using it works."""
     host.check(
@@ -62,10 +114,10 @@ def check_edu(host, said, proved):
     )
 
 
-def refused(host, options, expected):
-    """A vmm does not start with `--device OPTIONS`, and says why."""
+def refused(host, options, expected, before="exec"):
+    """A vmm does not start with `--device OPTIONS`, and says why. before: the words that start it."""
     status, output = host.run(
-        f"vmm --id wrong --kernel {host.kernel('7.2')} --console off --memory 256M --device {options} 2>&1", timeout=60
+        f"{before} vmm --id wrong --kernel {host.kernel('7.2')} --console off --memory 256M --device {options} 2>&1", timeout=60
     )
     host.check(
         status != 0 and expected in output,

@@ -2,6 +2,7 @@
 """Updates of the emulated host's kernel with luod and luoctl, as an operator runs them."""
 
 import json
+import re
 
 AGENT = "/run/holdfast/luod.sock"
 
@@ -32,6 +33,37 @@ def command(host, series, more=""):
     """The operator's command that takes the host into that kernel."""
     cmdline = host.cmdline("holdfast.resume")
     return f"luoctl update --kernel {host.kernel(series)} --initrd {host.initrd} --cmdline '{cmdline}' {more}"
+
+
+def exchange(host, guest, count=1, programs=("/usr/bin/vmm",)):
+    """Has luod exchange the guest's vmm on the same kernel so many times, by these programs in turn; how long the guest stood still in
+    each, in milliseconds."""
+    guest.vmm = None  # it ends with the first
+    output = host.sh(
+        f"set -- {' '.join(programs)}; for i in $(seq {count}); do luoctl upgrade-vmm {guest.id} --vmm $1 || exit 1; set -- \"$@\" $1; shift; done",
+        20 * count,
+    )
+    stood = [float(ms) for ms in re.findall(r"stood still for ([\d.]+) ms", output)]
+    if len(stood) != count:
+        host.fail(f"of {count} exchanges {len(stood)} were done: {output[-300:]}")
+    return stood
+
+
+def exchange_fails(host, guest):
+    """The new vmm is killed when it has begun to load: the old one goes on."""
+    log = f"/run/holdfast/vms/{guest.id}.log"
+    host.sh(
+        f"cat >/run/dying <<'END'\n#!/bin/sh\n: >{log}\n"
+        f"( until grep -q 'phase retrieved' {log}; do :; done; kill -9 $$ ) </dev/null >/dev/null 2>&1 &\n"
+        'exec /usr/bin/vmm "$@"\nEND\nchmod +x /run/dying'
+    )
+    pid = listed(host)[guest.id]["pid"]
+    status, output = host.run(f"luoctl upgrade-vmm {guest.id} --vmm /run/dying", 120)
+    said = output.strip().splitlines()[-1] if output.strip() else "nothing"
+    host.check(status == 1, f"a vmm that dies while loading: {said}", f"a vmm that dies while loading: status {status}: {output}")
+    now = listed(host)[guest.id]["pid"]
+    host.check(now == pid, "the old vmm has its guest again", f"{pid} had the guest, now {now}")
+    host.sh(f"cat {log} >/run/test/dying.log")
 
 
 def update(host, guests, series, when, more=""):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PCI device of the host in a guest: registers, DMA, interrupts; before and after an update that the guest gives it up for."""
+"""A PCI device of the host in a guest: registers, DMA, interrupts; over exchanges of the vmm and an update that it is given up for."""
 
 import json
 
@@ -14,7 +14,7 @@ NOWHERE = 0x700000000
 SCENARIO = {
     "memory": 3072,
     "iommu": True,
-    "deadline": 600,
+    "deadline": 900,
     "qemu": ["-device", "edu,addr=05.0,dma_mask=0xffffffffff"],
     # The next kernel must have given the device to vfio before the guest gets it back.
     "cmdline": f"vfio-pci.ids={IDS}",
@@ -32,11 +32,13 @@ def run(host):
     works(host, guest, "at first")
     in_use(host)
     stray(host, guest)
+    exchanged(host, guest, "before the update")
     preserve_refused(host, guest)
     updates.update(host, [guest], host.new, "update with policy=reset")
     works(host, guest, "after the update")
     guest.check_alive("after the update")
     guest.check_sound("after the update")
+    exchanged(host, guest, "after the update")
     unplugged(host, guest)
     pulled(host, guest)
     detached(host, guest)
@@ -111,6 +113,21 @@ def no_iommufd(host):
 
 def in_use(host):
     passed.refused(host, EDU, "another VM or process has it")
+    status, output = host.run(f"luoctl device unbind {EDU} 2>&1")
+    host.check(status != 0 and "has it: remove it from that VM" in output, f"luoctl device unbind: refused: {output.strip()}", f"status {status}: {output}")
+
+
+def exchanged(host, guest, when):
+    """Another vmm on the same kernel, with a transfer under way; and one that dies, so that the old one has the device again."""
+    dma = passed.EduDma(host, guest)
+    passed.exchanged(host, guest, f"{when}, DMA at work")
+    dma.goes_on(f"{when}, after the exchanges")
+    before = passed.unharmed(host)
+    updates.exchange_fails(host, guest)
+    passed.check_unharmed(host, before, f"{when}, after a vmm that died")
+    dma.goes_on(f"{when}, after a vmm that died")
+    works(host, guest, f"{when}, with its old vmm")
+    dma.stop()
 
 
 def preserve_refused(host, guest):
@@ -118,6 +135,8 @@ def preserve_refused(host, guest):
     remove(host, guest, "unplugged")
     passed.ask(host, guest, "vm.add-device", {"device": [{"host": EDU, "id": "edu", "policy": "preserve"}]})
     works(host, guest, "plugged in")
+    passed.exchanged(host, guest, "policy=preserve", 1)
+    works(host, guest, "policy=preserve, after the exchange")
     status, output = host.run(updates.command(host, host.new), timeout=120)
     host.check(
         status != 0 and "device-preserve: device edu has policy=preserve" in output,

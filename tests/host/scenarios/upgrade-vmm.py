@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vmm of a guest that works all the time is exchanged 100 times on one kernel; programs that are none, and vmms that die, leave it unharmed."""
 
-import re
-
 from lib import disks, net_peer, updates
 from lib.guest import Guest
 
@@ -17,6 +15,8 @@ SCENARIO = {
 
 ADDRESS = "10.0.2.50"
 EXCHANGES = 100
+# To one copy of the vmm and to the other.
+PROGRAMS = ("/run/vmm-a", "/run/vmm-b")
 # The guest is looked at after so many.
 ROUND = 25
 
@@ -26,7 +26,6 @@ def run(host):
     host.needs["qemu"] = net_peer.options(host.folder)
     host.measure(f"boot of host kernel {host.old}", host.boot())
     updates.start_luod(host)
-    host.sh("cp /usr/bin/vmm /run/vmm-a; cp /usr/bin/vmm /run/vmm-b")
     guest = Guest(
         host,
         "web1",
@@ -36,21 +35,21 @@ def run(host):
         options=f"--agent {updates.AGENT} --api-socket /run/web1.api --disk path=/dev/vda,id=raw,direct=on"
         " --net tap=web1,bridge=br0 --vsock cid=52 --balloon size=32M",
     ).start()
-    guest.vmm = None  # it ends with the first exchange
     first = net_peer.goes_on(host, guest, peer, "before any exchange")
     disks.goes_on(host, guest, "before any exchange")
     refused(host, guest)
-    exchange(host, 2)  # what luod has once, it has after these
+    host.sh(f"for copy in {' '.join(PROGRAMS)}; do cp /usr/bin/vmm $copy; done")
+    updates.exchange(host, guest, 2, PROGRAMS)  # what luod has once, it has after these
     before = resources(host)
     stood = []
     for done in range(0, EXCHANGES, ROUND):
-        stood += exchange(host, ROUND)
+        stood += updates.exchange(host, guest, ROUND, PROGRAMS)
         works(host, guest, peer, first, f"after {done + ROUND} exchanges")
     check_resources(host, before)
     stood.sort()
     host.measure(f"{EXCHANGES} exchanges: the guest stood still, median", stood[len(stood) // 2] / 1000)
     host.measure("and at most", stood[-1] / 1000)
-    dies_loading(host, guest)
+    updates.exchange_fails(host, guest)
     works(host, guest, peer, first, "after a vmm that died while loading")
     guest.check_alive("at the end")
     guest.check_sound("at the end")
@@ -62,18 +61,6 @@ def run(host):
     host.stop()
     disks.check_image(host, host.folder / "raw.img", mark["vda"], int(guest.key, 16), "its disk")
     peer.close()
-
-
-def exchange(host, count):
-    """So many exchanges, to one copy of the vmm and to the other; how long the guest stood still in each, in milliseconds."""
-    output = host.sh(
-        f"for i in $(seq {count}); do luoctl upgrade-vmm web1 --vmm /run/vmm-$([ $((i % 2)) = 0 ] && echo a || echo b) || exit 1; done",
-        20 * count,
-    )
-    stood = [float(ms) for ms in re.findall(r"stood still for ([\d.]+) ms", output)]
-    if len(stood) != count:
-        host.fail(f"of {count} exchanges {len(stood)} were done: {output[-300:]}")
-    return stood
 
 
 def works(host, guest, peer, first, when):
@@ -119,20 +106,3 @@ def refused(host, guest):
         said = output.strip().splitlines()[-1] if output.strip() else "nothing"
         host.check(status == 1 and word in said, f"--vmm {program} is refused: {said}", f"--vmm {program}: status {status}, {output}")
     guest.check_alive("refused programs")
-
-
-def dies_loading(host, guest):
-    """The new vmm is killed when it has begun to load: the old one goes on."""
-    log = "/run/holdfast/vms/web1.log"
-    host.sh(
-        f"cat >/run/dying <<'END'\n#!/bin/sh\n: >{log}\n"
-        f"( until grep -q 'phase retrieved' {log}; do :; done; kill -9 $$ ) </dev/null >/dev/null 2>&1 &\n"
-        'exec /usr/bin/vmm "$@"\nEND\nchmod +x /run/dying'
-    )
-    pid = host.sh("luoctl --json list | grep '\"pid\"'").strip()
-    status, output = host.run("luoctl upgrade-vmm web1 --vmm /run/dying", 120)
-    said = output.strip().splitlines()[-1] if output.strip() else "nothing"
-    host.check(status == 1, f"a vmm that dies while loading: {said}", f"a vmm that dies while loading: status {status}: {output}")
-    now = host.sh("luoctl --json list | grep '\"pid\"'").strip()
-    host.check(now == pid, "the old vmm has its guest again", f"{pid} had the guest, now {now}")
-    host.sh("cat /run/holdfast/vms/web1.log >/run/test/dying.log")
