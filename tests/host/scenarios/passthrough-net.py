@@ -1,63 +1,94 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two guests with a device of the host each, one a network card under the guest's own driver: TCP through it before and after an update."""
+"""Two guests with devices of the host: network cards by MSI-X and INTx, TCP through them over exchanges of the vmm and an update."""
 
 from lib import api, net_peer, passed, updates
 from lib.guest import Guest
 
 NIC = "0000:00:07.0"
 EDU = "0000:00:08.0"
+PLAIN = "0000:00:09.0"
 ADDRESS = "10.0.2.15"
 
 SCENARIO = {
     "memory": 2560,
     "iommu": True,
-    "deadline": 600,
+    "deadline": 900,
     "boot": False,
-    "cmdline": f"holdfast.bind={NIC} holdfast.bind={EDU}",
+    "cmdline": " ".join(f"holdfast.bind={address}" for address in (NIC, EDU, PLAIN)),
     "initrd": [api.CURL],
 }
 
 
 def run(host):
-    peer = net_peer.Peer()
+    peers = [net_peer.Peer(), net_peer.Peer()]
     host.needs["qemu"] = [
-        *("-netdev", "user,id=net1"),
-        *("-device", "virtio-net-pci,netdev=net1,addr=07.0,iommu_platform=on,disable-legacy=on,romfile="),
+        *card("net1", NIC),
+        *card("net2", PLAIN),
         *("-device", "edu,addr=08.0,dma_mask=0xffffffffff"),
     ]
     host.measure(f"boot of host kernel {host.old}", host.boot())
-    passed.bound(host, NIC)
-    passed.bound(host, EDU)
+    for address in (NIC, EDU, PLAIN):
+        passed.bound(host, address)
     updates.start_luod(host)
-    talks = start(host, "talks", f"--device {NIC},id=nic", f"hf.net={ADDRESS},{net_peer.ADDRESS},{peer.port}")
-    other = start(host, "other", f"--device {EDU},id=edu", "")
-    net_peer.goes_on(host, talks, peer, "at first")
+    talks = start(host, "talks", f"--device {NIC},id=nic", peers[0], "")
+    # Its edu device comes by a descriptor, as whoever starts a vmm without rights passes one.
+    cdev = f"/dev/vfio/devices/$(ls /sys/bus/pci/devices/{EDU}/vfio-dev)"
+    other = start(host, "other", f"--device fd=3,id=edu,policy=detach {PLAIN},id=plain 3<>{cdev}", peers[1], "pci=nomsi")
+    guests = list(zip((talks, other), peers))
+    first = [net_peer.goes_on(host, guest, peer, f"at first, {guest.id}") for guest, peer in guests]
+    interrupts(host, talks, "nic", "msi-x")
+    interrupts(host, other, "plain", "intx")
     uses_edu(host, other, "at first")
     passed.refused(host, NIC, "another VM or process has it")
-    updates.update(host, [talks, other], host.new, "update with policy=reset")
-    back(host, talks, "after the update")
-    net_peer.goes_on(host, talks, peer, "after the update")
-    host.check(
-        peer.connections == 1 and peer.ended is None,
-        "after the update: it is the connection from before: TCP has made up for the time without a card",
-        f"{peer.connections} connections, ended: {peer.ended}",
-    )
-    uses_edu(host, other, "after the update")
-    for guest in (talks, other):
+    for (guest, peer), said in zip(guests, first):
+        passed.exchanged(host, guest, f"TCP at work, {guest.id}")
+        net_peer.goes_on(host, guest, peer, f"after the exchanges, {guest.id}")
+        net_peer.same(host, guest, peer, f"after the exchanges, {guest.id}", said)
+    uses_edu(host, other, "after the exchanges")
+    updates.update(host, [talks, other], host.new, "update with policies reset and detach")
+    for guest, peer in guests:
+        back(host, guest, f"after the update, {guest.id}")
+        net_peer.goes_on(host, guest, peer, f"after the update, {guest.id}")
+        host.check(
+            peer.connections == 1 and peer.ended is None,
+            f"after the update, {guest.id}: it is the connection from before: TCP has made up for the time without a card",
+            f"{peer.connections} connections, ended: {peer.ended}",
+        )
+    host.check(passed.listed(host, other) == ["plain"], "after the update: the other guest has its card again, and not the device with policy detach")
+    passed.plug(host, other, {"host": EDU, "id": "edu"})
+    uses_edu(host, other, "plugged in after the update")
+    for guest, peer in guests:
         guest.check_alive("at the end")
         guest.check_sound("at the end")
-    peer.close()
+        peer.close()
 
 
-def start(host, name, options, hf):
+def card(name, address):
+    return [
+        *("-netdev", f"user,id={name}"),
+        *("-device", f"virtio-net-pci,netdev={name},addr={address[8:]},iommu_platform=on,disable-legacy=on,romfile="),
+    ]
+
+
+def start(host, name, options, peer, append):
     return Guest(
         host,
         name,
         memory="256M",
         fill="32M",
-        hf=f"{hf} hf.spin=0",
-        options=f"{options} --agent {updates.AGENT} --api-socket /run/{name}.api",
+        hf=f"hf.net={ADDRESS},{net_peer.ADDRESS},{peer.port} hf.spin=0",
+        append=append,
+        options=f"--agent {updates.AGENT} --api-socket /run/{name}.api {options}",
     ).start()
+
+
+def interrupts(host, guest, id, expected):
+    counters = passed.counters(host, guest, id)
+    host.check(
+        counters["interrupts"] == expected and counters["vectors"] > 0,
+        f"vm.counters: device {id} interrupts by {expected}, {counters['vectors']} vectors",
+        str(counters),
+    )
 
 
 def back(host, guest, when):
