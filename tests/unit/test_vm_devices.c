@@ -127,6 +127,12 @@ static int ask(enum vm_verb verb)
 	return finish();
 }
 
+static int ask_as_agent(enum vm_verb verb)
+{
+	assert_int_equal(vm_ask_begin(t.vm, verb, VM_CALLER_AGENT, FD_NONE, &t.answer), 0);
+	return finish();
+}
+
 static unsigned int away(void)
 {
 	const struct vm_config *config = machine_config(fake.machine);
@@ -254,6 +260,30 @@ static void test_preserve_abort(void **state _unused_)
 	assert_false(machine_config(fake.machine)->devices[0].kept);
 }
 
+/* Another vmm on the same kernel: whatever the policy, nothing is given up. */
+static void test_export_keeps_all(void **state _unused_)
+{
+	static const uint64_t expected[] = {TOKEN_IOMMUFD, TOKEN_IOMMUFD + 1, TOKEN_VFIO_FIRST + 27,
+					    TOKEN_VFIO_FIRST + 26};
+	const struct source_entry *entries = NULL;
+	unsigned int count, found = 0;
+
+	assert_int_equal(ask_as_agent(VM_EXPORT), 0);
+	assert_int_equal(fake.gives_up, 0);
+	assert_int_equal(away(), 0);
+	count = vm_exported(t.vm, &entries);
+	for (unsigned int i = 0; i < ARRAY_SIZE(expected); i++) {
+		for (unsigned int j = 0; j < count; j++)
+			found += entries[j].token == expected[i] && entries[j].fd >= 0;
+	}
+	assert_int_equal(found, ARRAY_SIZE(expected));
+	assert_int_equal(ask_as_agent(VM_FREEZE), 0);
+	assert_true(fake.handed_over);
+	assert_int_equal(ask_as_agent(VM_ABORT), 0);
+	assert_whole();
+	assert_false(fake.handed_over);
+}
+
 /* Given back by the guest itself between prepare and freeze: what is in the session has no use. */
 static void test_preserve_gone_since(void **state _unused_)
 {
@@ -335,6 +365,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_vmm_ends, start, stop),
 		cmocka_unit_test_setup_teardown(test_preserve_across, start_preserve, stop),
 		cmocka_unit_test_setup_teardown(test_preserve_abort, start_preserve, stop),
+		cmocka_unit_test_setup_teardown(test_export_keeps_all, start_preserve, stop),
 		cmocka_unit_test_setup_teardown(test_preserve_gone_since, start_preserve, stop),
 		cmocka_unit_test_setup_teardown(test_preserve_fails, start_preserve, stop),
 	};
