@@ -161,21 +161,65 @@ kernel_interrupted() {
 
 # kernel_unpack SERIES DIR: DIR/src is the source with our files and patches.
 kernel_unpack() {
-    local patch
     if kernel_is_own "$1"; then
         [ ! -f "$HOLDFAST_KERNEL_SRC/.config" ] ||
             need "the kernel tree $HOLDFAST_KERNEL_SRC was built in place: run 'make mrproper' there, or name a clean git worktree of it"
-        ln -s "$(cd "$HOLDFAST_KERNEL_SRC" && pwd)" "$2/src"
+        kernel_unpack_own "$(cd "$HOLDFAST_KERNEL_SRC" && pwd)" "$2"
         return
     fi
     step "unpacking the source of Linux $1"
     mkdir "$2/src"
     tar -C "$2/src" --strip-components=1 -xf "$HF_CACHE/sources/linux-$1/source.tar.xz"
-    cp -r "$KERNEL_FILES/." "$2/src/"
-    kernel_patches | while read -r patch; do
-        say "    applying $(basename "$patch")"
-        patch -d "$2/src" -p1 -s <"$patch" || die "the patch $patch does not apply to Linux $(kernel_version "$1")"
+    kernel_add "$2/src" || die "Linux $(kernel_version "$1"): $KERNEL_WHY"
+}
+
+# kernel_unpack_own TREE DIR: the same of a user's tree, which is only read. If ours does not go in, it is built as it is.
+kernel_unpack_own() {
+    mkdir "$2/src"
+    # First only what is changed: all of it is more than a gigabyte.
+    (cd "$1" && kernel_changes | tar -cf - -T -) | tar -C "$2/src" -xf -
+    if kernel_clashes "$1" || ! kernel_add "$2/src" >/dev/null; then
+        say "    $1 is built without Holdfast's live update of devices (iommu/kernel; policy=preserve): $KERNEL_WHY"
+        rm -rf "$2/src"
+        ln -s "$1" "$2/src"
+        return
+    fi
+    rm -rf "$2/src"
+    mkdir "$2/src"
+    step "copying the kernel tree $1"
+    tar -C "$1" --exclude=./.git -cf - . | tar -C "$2/src" -xf -
+    kernel_add "$2/src" || die "$1: $KERNEL_WHY"
+}
+
+# kernel_changes: the files of this folder that our patches change.
+kernel_changes() {
+    local file
+    kernel_patches | xargs sed -n 's,^--- a/,,p' | cut -f1 | sort -u | while read -r file; do
+        [ ! -f "$file" ] || printf '%s\n' "$file"
     done
+}
+
+# kernel_clashes TREE: it has a file of its own where one of ours would be; KERNEL_WHY names it.
+kernel_clashes() {
+    local file
+    while read -r file; do
+        [ -e "$1/$file" ] || continue
+        KERNEL_WHY="it has ${file#./} of its own"
+        return 0
+    done < <(kernel_files)
+    return 1
+}
+
+# kernel_add TREE: our files and patches into a tree of ours; false with KERNEL_WHY if a patch does not apply.
+kernel_add() {
+    local patch
+    cp -r "$KERNEL_FILES/." "$1/"
+    while read -r patch; do
+        say "    applying $(basename "$patch")"
+        patch -d "$1" -p1 -s -f >/dev/null <"$patch" && continue
+        KERNEL_WHY="the patch ${patch#"$HF_ROOT"/} does not apply"
+        return 1
+    done < <(kernel_patches)
 }
 
 kernel_compile() {
