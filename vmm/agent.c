@@ -357,6 +357,12 @@ void agent_phase_changed(struct agent *a, enum update_phase phase)
 		say(a, agent_event_to_json(&event));
 }
 
+void agent_config_changed(struct agent *a)
+{
+	if (a && a->fd >= 0)
+		say_hello(a);
+}
+
 void agent_say_exit(struct agent *a, const char *reason)
 {
 	const struct agent_event event = {.kind = AGENT_EVENT_EXIT, .reason = reason};

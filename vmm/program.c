@@ -75,8 +75,11 @@ static int api_request(void *opaque, enum vm_verb verb, uint32_t timeout_ms, vm_
 static int api_add_devices(void *opaque, json_t *devices, struct error *err)
 {
 	struct program *p = opaque;
+	int r = vm_add_devices(p->vm, devices, err);
 
-	return vm_add_devices(p->vm, devices, err);
+	if (r == 0)
+		agent_config_changed(p->agent);
+	return r;
 }
 
 static int api_remove_device(void *opaque, const char *device, struct error *err)

@@ -42,6 +42,7 @@ static int load_vms(const struct ctl *ctl, bool without, struct preflight_vm **r
 			.id = doc_string(vm, "id"),
 			.pid = (int)doc_integer(vm, "pid"),
 			.preserve = json_is_true(json_object_get(vm, "preserve")),
+			.keeps_devices = json_is_true(json_object_get(vm, "keeps-devices")),
 			.phase = doc_string(vm, "phase"),
 			.binary = doc_string(vm, "vmm"),
 			.version = doc_string(vm, "version"),

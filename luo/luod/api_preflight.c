@@ -74,6 +74,7 @@ static void copy_vms(struct preflight_job *job)
 			.id = keep(job, record->id),
 			.pid = record->pid,
 			.preserve = record->preserve,
+			.keeps_devices = record->keeps_devices,
 			.phase = record->status == VM_CONNECTED ? agent_phase_name(record->phase)
 								: vm_status_name(record->status),
 			.binary = keep(job, record->binary),

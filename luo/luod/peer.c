@@ -141,6 +141,20 @@ static int on_hello(struct peer *peer, json_t *message, struct error *err)
 	return 0;
 }
 
+/* What it has said has changed. */
+static int on_hello_again(struct peer *peer, json_t *message, struct error *err)
+{
+	struct agent_hello hello;
+	int r = agent_hello_from_json(message, &hello, err);
+
+	if (r < 0)
+		return r;
+	if (strcmp(hello.id, peer->vm->record->id) != 0)
+		return error_set(err, -EBADMSG, "its hello names another VM now: %s", hello.id);
+	vm_on_hello_again(peer->vm, &hello);
+	return 0;
+}
+
 /* Takes the descriptors. */
 static int on_reply(struct peer *peer, json_t *message, const int *fds, unsigned int fd_count,
 		    struct error *err)
@@ -181,6 +195,7 @@ static int dispatch(struct peer *peer, json_t *message, const int *fds, unsigned
 			vm_on_event(peer->vm, &event);
 		return r;
 	case AGENT_HELLO:
+		return on_hello_again(peer, message, err);
 	case AGENT_REQUEST:
 	case AGENT_REPLY:
 		break;

@@ -52,9 +52,10 @@ struct vm_record {
 	char id[LUO_VM_ID_MAX + 1];
 	enum vm_status status;
 	enum agent_phase phase;
-	bool preserve;	/* may be taken through an update */
-	bool in_update; /* belongs to the current update */
-	bool resume;	/* its memory is in the session vm:<id> of the previous kernel */
+	bool preserve;	    /* may be taken through an update */
+	bool keeps_devices; /* has devices of the host with policy=preserve */
+	bool in_update;	    /* belongs to the current update */
+	bool resume;	    /* its memory is in the session vm:<id> of the previous kernel */
 	char binary[PATH_MAX];
 	char config[PATH_MAX]; /* configuration it was started with; "" when others started it */
 	char api_socket[PATH_MAX];

@@ -27,6 +27,8 @@ static json_t *record_to_json(const struct vm_record *record)
 	/* Root's is left out, so that a luod that knows no owners can read it. */
 	if (json && record->owner)
 		json_object_set_new(json, "owner", json_integer((json_int_t)record->owner));
+	if (json && record->keeps_devices)
+		json_object_set_new(json, "keeps-devices", json_true());
 	return json;
 }
 
@@ -91,6 +93,7 @@ static void read_record(json_t *json, const char *path, struct registry *reg,
 	if (agent_phase_parse(phase, &record->phase) < 0)
 		problem_add(problems, "%s.phase: unknown \"%s\"", path, phase);
 	record->preserve = json_get_bool(&r, "preserve", false);
+	record->keeps_devices = json_get_bool(&r, "keeps-devices", false);
 	record->in_update = json_get_bool(&r, "in-update", false);
 	record->resume = json_get_bool(&r, "resume", false);
 	copy_string(&r, "binary", record->binary, sizeof(record->binary));

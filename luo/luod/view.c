@@ -90,6 +90,8 @@ json_t *vm_view(const struct registry *reg, const struct vm_record *record)
 	if (record->config[0])
 		json_object_set_new(view, "config", json_string(record->config));
 	json_object_set_new(view, "owner", json_integer((json_int_t)record->owner));
+	if (record->keeps_devices)
+		json_object_set_new(view, "keeps-devices", json_true());
 	if (record->resume)
 		json_object_set_new(view, "resume", json_true());
 	if (record->why[0])

@@ -173,6 +173,22 @@ void vm_fail(struct vm *vm, enum vm_status status, const char *why)
 	luod_changed(vm->luod);
 }
 
+/* The configuration is the vmm's own document (vmm/config.h), of which no more is known here. */
+static bool keeps_devices(json_t *config)
+{
+	json_t *device;
+	size_t i;
+
+	json_array_foreach(json_object_get(config, "device"), i, device)
+	{
+		const char *policy = json_string_value(json_object_get(device, "policy"));
+
+		if (policy && strcmp(policy, "preserve") == 0)
+			return true;
+	}
+	return false;
+}
+
 static void take_hello(struct vm *vm, const struct agent_hello *hello)
 {
 	struct vm_record *record = vm->record;
@@ -188,6 +204,8 @@ static void take_hello(struct vm *vm, const struct agent_hello *hello)
 		record->memory = hello->memory;
 		record->cpus = hello->cpus;
 	}
+	if (hello->config)
+		record->keeps_devices = keeps_devices(hello->config);
 	if (hello->tsc_khz)
 		vm->luod->registry.tsc_khz = hello->tsc_khz;
 }
@@ -202,6 +220,12 @@ void vm_on_hello(struct vm *vm, struct peer *peer, const struct agent_hello *hel
 		 agent_phase_name(hello->phase));
 	vm_set_status(vm, VM_CONNECTED);
 	lifecycle_on_hello(vm);
+}
+
+void vm_on_hello_again(struct vm *vm, const struct agent_hello *hello)
+{
+	take_hello(vm, hello);
+	luod_changed(vm->luod);
 }
 
 /* Only an export has descriptors, one for each token. */

@@ -82,6 +82,8 @@ int vm_tell(struct vm *vm, enum agent_verb verb, struct error *err);
 
 /* From its connection. */
 void vm_on_hello(struct vm *vm, struct peer *peer, const struct agent_hello *hello);
+/* Of one that has said it before: what it has said has changed. */
+void vm_on_hello_again(struct vm *vm, const struct agent_hello *hello);
 /* fds: taken. */
 void vm_on_reply(struct vm *vm, const struct agent_reply *reply, const int *fds,
 		 unsigned int fd_count);

@@ -132,6 +132,44 @@ static void check_others(struct preflight *p, const char *cmdline)
 			       "set it on the command line of a cold boot");
 }
 
+static bool keeps_devices(const struct preflight *p)
+{
+	for (size_t i = 0; i < p->request->vm_count; i++)
+		if (p->request->vms[i].keeps_devices)
+			return true;
+	return false;
+}
+
+/* Without translation, what a device that goes on takes for its memory would be anybody's. */
+static bool translates(const struct preflight *p, const char *cmdline)
+{
+	char value[128];
+
+	if (cmdline_value(cmdline, "iommu", value, sizeof(value)) && strstr(value, "off"))
+		return false;
+	if (cmdline_value(cmdline, "intel_iommu", value, sizeof(value)))
+		return strncmp(value, "off", 3) != 0;
+	return kernel_config_tristate(p->next.config, "CONFIG_INTEL_IOMMU_DEFAULT_ON") == 'y';
+}
+
+/* Those of iommu/kernel need a switch, and are for VT-d. */
+static void check_devices(struct preflight *p, const char *cmdline)
+{
+	if (!keeps_devices(p) || !kernel_handler_version(&p->next.abi, HANDLERS_WITH_SWITCH))
+		return;
+	if (cmdline_switch(cmdline, "liveupdate_devices") != CMDLINE_ON)
+		report_way_out(report_add(p->report, SEVERITY_ERROR, "cmdline-devices", OBJECT,
+					  HANDLERS_SWITCH " is missing: devices with "
+							  "policy=preserve could not be given "
+							  "back, nor their guests"),
+			       "add " HANDLERS_SWITCH);
+	if (!translates(p, cmdline))
+		report_way_out(report_add(p->report, SEVERITY_ERROR, "cmdline-devices", OBJECT,
+					  "the IOMMU is off: devices with policy=preserve would be "
+					  "stopped, or write to memory of others"),
+			       "add intel_iommu=on, and take iommu=off out");
+}
+
 void check_cmdline(struct preflight *p)
 {
 	_cleanup_free_ char *cmdline = effective_cmdline(p);
@@ -144,4 +182,5 @@ void check_cmdline(struct preflight *p)
 	check_kho(p, cmdline);
 	check_length(p);
 	check_others(p, cmdline);
+	check_devices(p, cmdline);
 }

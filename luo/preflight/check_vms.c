@@ -29,6 +29,7 @@ struct vm_check {
 	struct preflight *p;
 	const struct preflight_vm *vm;
 	char object[160];
+	bool kept;	/* told of: there are several descriptors */
 	bool vhost_net; /* told of: there is a descriptor for each pair of queues */
 	uint64_t fill;	/* bytes that preserving allocates: holes and lists */
 };
@@ -88,12 +89,43 @@ static void check_memfd(struct vm_check *c, const char *path, const char *name)
 	c->fill += size / ABI_PAGE_SIZE * (sizeof(struct memfd_folio_ser) + 8);
 }
 
+/* Devices that stay with the guest: what this kernel writes about them must be read by the next. */
+static void check_kept(struct vm_check *c)
+{
+	static const char *const names[] = {"iommufd-v", "vfio-pci-v", "iommu-liveupdate-v",
+					    HANDLERS_WITH_SWITCH};
+	const struct kernel_abi *running = &c->p->running, *next = &c->p->next.abi;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !c->kept; i++) {
+		uint32_t here = kernel_handler_version(running, names[i]);
+		uint32_t there = kernel_handler_version(next, names[i]);
+
+		/* The last two are of different kernels: each may be in neither. */
+		if (here == there && (here || i >= 2))
+			continue;
+		c->kept = true;
+		report_way_out(report_add(c->p->report, SEVERITY_ERROR, "vm-device-preserve",
+					  c->object,
+					  "it has a device with policy=preserve, and %s kernel has "
+					  "no \"%s%s\": the guest would be lost, or its device "
+					  "write to memory of others",
+					  here ? "the next" : "this", names[i],
+					  here && there ? " of the same version" : "<n>"),
+			       "take kernels with the same handlers (iommu/kernel), or give the "
+			       "device policy=reset or policy=detach");
+	}
+}
+
 /* vfio and iommufd descriptors: both kernels need the handler. */
 static void check_handler(struct vm_check *c, const char *what, const char *prefix)
 {
 	uint32_t here = kernel_handler_version(&c->p->running, prefix);
 	uint32_t there = kernel_handler_version(&c->p->next.abi, prefix);
 
+	if (c->vm->keeps_devices) {
+		check_kept(c);
+		return;
+	}
 	if (here != 0 && here == there)
 		return;
 	report_way_out(

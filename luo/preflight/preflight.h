@@ -16,6 +16,7 @@ struct preflight_vm {
 	const char *id;
 	int pid; /* of its vmm; 0: not running */
 	bool preserve;
+	bool keeps_devices;  /* devices of the host stay with it (policy=preserve) */
 	const char *phase;   /* of luo/agent.h; NULL: not known */
 	const char *binary;  /* the vmm that will take it up; NULL: not known */
 	const char *version; /* the running vmm's; NULL: not known */

@@ -65,6 +65,8 @@ static void make_image(const struct fake_kernel *k, uint8_t *image)
 	at = put_text(at, k->kho ? k->kho : "kho-v4");
 	at = put_text(at, k->luo ? k->luo : "luo-v5");
 	at = put_text(at, k->memfd ? k->memfd : "memfd-v2");
+	for (const char *const *name = k->handlers; name && *name; name++)
+		at = put_text(at, *name);
 	if (k->config)
 		put_config(image + 4096, k->config);
 }

@@ -13,11 +13,12 @@ struct fake_kernel {
 		*compression; /* "gzip", "xz", "zstd", "bzip2", "lzma", "lz4", "lzo"; NULL: gzip */
 	/* Names in the image; NULL: the default; "": none. */
 	const char *kho, *luo, *memfd;
-	const char *config;  /* text of CONFIG_IKCONFIG; NULL: none */
-	uint32_t init_size;  /* 0: 16 MiB */
-	uint16_t protocol;   /* 0: 2.15 */
-	bool small;	     /* an image of 8 KiB, for seeds */
-	uint16_t xloadflags; /* 0: 64-bit, above 4 GiB, five-level */
+	const char *const *handlers; /* more of them, up to a NULL; NULL: none */
+	const char *config;	     /* text of CONFIG_IKCONFIG; NULL: none */
+	uint32_t init_size;	     /* 0: 16 MiB */
+	uint16_t protocol;	     /* 0: 2.15 */
+	bool small;		     /* an image of 8 KiB, for seeds */
+	uint16_t xloadflags;	     /* 0: 64-bit, above 4 GiB, five-level */
 };
 
 /* Owned by the caller; ends the program when it cannot be made. */

@@ -342,6 +342,57 @@ static void test_vhost_net(void **state _unused_)
 	}
 }
 
+/* Of a VM whose devices stay with it. running, next: NULL: without such handlers. */
+static void expect_kept(const char *const *running, const char *const *next, const char *cmdline,
+			const char *codes)
+{
+	struct preflight_vm vm = {.id = "web1",
+				  .pid = 4711,
+				  .preserve = true,
+				  .phase = "running",
+				  .keeps_devices = true};
+	struct host h;
+
+	host_open(&h, &(struct fake_kernel){.handlers = next});
+	host_tree_put_text(&h.tree, "/proc/sys/kernel/osrelease", "6.99.0\n");
+	put_kernel(&h, "/boot/vmlinuz-6.99.0",
+		   &(struct fake_kernel){.release = "6.99.0", .handlers = running});
+	h.request.cmdline = cmdline;
+	h.request.vms = &vm;
+	h.request.vm_count = 1;
+	put_fd(&h, "3", "/dev/iommu");
+	put_fd(&h, "4", "/dev/vfio/devices/vfio0");
+	put_fd(&h, "5", "/dev/vfio/devices/vfio1");
+	expect(&h, codes);
+	host_close(&h);
+}
+
+static void test_devices_that_stay(void **state _unused_)
+{
+	static const char *const ours[] = {"iommufd-v1", "vfio-pci-v1", "holdfast-iommu-v1", NULL};
+	static const char *const later[] = {"iommufd-v1", "vfio-pci-v1", "holdfast-iommu-v2", NULL};
+	static const char *const theirs[] = {"iommufd-v1", "vfio-pci-v1", "iommu-liveupdate-v1",
+					     NULL};
+	static const char good[] = CMDLINE " intel_iommu=on liveupdate_devices=on,60";
+
+	expect_kept(ours, ours, good, "");
+	expect_kept(theirs, theirs, CMDLINE, "");
+	expect_kept(ours, NULL, good, "vm-device-preserve");
+	expect_kept(NULL, ours, good, "vm-device-preserve");
+	expect_kept(ours, later, good, "vm-device-preserve");
+	/* The files have the same names, and what goes with them does not. */
+	expect_kept(ours, theirs, good, "vm-device-preserve");
+	expect_kept(theirs, ours, good, "vm-device-preserve");
+	expect_kept(ours, ours, CMDLINE " intel_iommu=on", "cmdline-devices");
+	expect_kept(ours, ours, CMDLINE " intel_iommu=on liveupdate_devices=off",
+		    "cmdline-devices");
+	expect_kept(ours, ours, CMDLINE " liveupdate_devices=on", "cmdline-devices");
+	expect_kept(ours, ours, CMDLINE " intel_iommu=off liveupdate_devices=on",
+		    "cmdline-devices");
+	expect_kept(ours, ours, CMDLINE " intel_iommu=on iommu=off liveupdate_devices=on",
+		    "cmdline-devices");
+}
+
 static void test_vms(void **state _unused_)
 {
 	struct preflight_vm vm = {.id = "web1", .pid = 4711, .preserve = true, .phase = "running"};
@@ -425,10 +476,15 @@ static void test_memfds(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	    cmocka_unit_test(test_kernels),
-		cmocka_unit_test(test_cmdlines),    cmocka_unit_test(test_host_findings),
-		cmocka_unit_test(test_running),	    cmocka_unit_test(test_vms),
-		cmocka_unit_test(test_vhost_vsock), cmocka_unit_test(test_vhost_net),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_kernels),
+		cmocka_unit_test(test_cmdlines),
+		cmocka_unit_test(test_host_findings),
+		cmocka_unit_test(test_running),
+		cmocka_unit_test(test_vms),
+		cmocka_unit_test(test_vhost_vsock),
+		cmocka_unit_test(test_vhost_net),
+		cmocka_unit_test(test_devices_that_stay),
 		cmocka_unit_test(test_memfds),
 	};
 

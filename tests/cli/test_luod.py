@@ -126,6 +126,26 @@ class Agents(Case):
         self.ctl("forget", "web1")
         self.problem("GET", "/api/v1/vms/web1", 404, "not-found")
 
+    def test_devices_that_stay(self):
+        keeps = {"device": [{"id": "a", "policy": "reset"}, {"id": "b", "policy": "preserve"}]}
+        vmm = Vmm(self.agent, "web1", config={"device": [{"id": "a", "policy": "reset"}]})
+        until(lambda: self.vm("web1").get("connected"), "web1 is there")
+        self.assertNotIn("keeps-devices", self.vm("web1"))
+        # Plugged in: it says hello again, on the same connection.
+        vmm.say(type="hello", id="web1", pid=os.getpid(), phase="running", preserve=True, config=keeps)
+        until(lambda: self.vm("web1").get("keeps-devices"), "luod knows that")
+        self.assertEqual(self.vm("web1")["phase"], "running")
+        # One that waits for its session tells no configuration: what is known stays.
+        vmm.say(type="hello", id="web1", pid=os.getpid(), phase="waiting")
+        until(lambda: self.vm("web1")["phase"] == "waiting", "luod has read that")
+        self.assertTrue(self.vm("web1")["keeps-devices"])
+        vmm.say(type="hello", id="web1", pid=os.getpid(), phase="running", preserve=True, config={"device": []})
+        until(lambda: "keeps-devices" not in self.vm("web1"), "luod knows that it has none")
+        # And only of itself.
+        vmm.say(type="hello", id="web2", pid=os.getpid(), phase="running")
+        self.assertIsNone(vmm.hear())
+        self.problem("GET", "/api/v1/vms/web2", 404, "not-found")
+
     def test_turned_away(self):
         for message in (b"", b"no", b"[]", b'{"type":"reply"}', b'{"type":"hello","id":"/","pid":1,"phase":"running"}',
                         b'{"type":"hello","id":"a","pid":1,"phase":"running","more":1}', b"x" * 65536):

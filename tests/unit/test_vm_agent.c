@@ -183,6 +183,22 @@ static void test_power_off_is_told(void **state _unused_)
 	assert_string_equal(text_of("reason"), "poweroff");
 }
 
+static void test_another_configuration_is_told(void **state _unused_)
+{
+	struct agent_hello hello;
+	struct error err = ERROR_INIT;
+
+	new_vm(false);
+	agent_config_changed(t.agent);
+	accept_hello("running");
+	agent_config_changed(t.agent);
+	receive();
+	assert_int_equal(agent_hello_from_json(t.message, &hello, &err), 0);
+	assert_int_equal(hello.phase, AGENT_PHASE_RUNNING);
+	assert_non_null(hello.config);
+	agent_config_changed(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +210,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_luod_restarts, start, stop),
 		cmocka_unit_test_setup_teardown(test_luod_comes_late, start, stop),
 		cmocka_unit_test_setup_teardown(test_nonsense, start, stop),
+		cmocka_unit_test_setup_teardown(test_another_configuration_is_told, start, stop),
 		cmocka_unit_test_setup_teardown(test_power_off_is_told, start, stop),
 	};
 
