@@ -66,6 +66,25 @@ static void print_memfd(const struct abi_memfd *m, bool extents, FILE *out)
 		print_extents(m, out);
 }
 
+/* Its data, which only the handler of that name can read. */
+static void print_data(const struct abi_file *file, FILE *out)
+{
+	static const struct {
+		const char *compatible, *what;
+	} known[] = {
+		{"iommufd-v1", "page tables of devices, listed"},
+		{"vfio-pci-v1", "a device of the host, named"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (strcmp(file->compatible, known[i].compatible) == 0) {
+			fprintf(out, "  %s at 0x%" PRIx64 "\n", known[i].what, file->data);
+			return;
+		}
+	}
+	fprintf(out, "  data 0x%" PRIx64 " of a handler that is not known here\n", file->data);
+}
+
 static void print_session(const struct abi_session *session, size_t number, bool extents, FILE *out)
 {
 	fprintf(out, "  session %zu \"%s\": %zu file%s\n", number, session->name,
@@ -81,8 +100,7 @@ static void print_session(const struct abi_session *session, size_t number, bool
 		if (file->memfd)
 			print_memfd(file->memfd, extents, out);
 		else
-			fprintf(out, "  data 0x%" PRIx64 " of a handler that is not known here\n",
-				file->data);
+			print_data(file, out);
 	}
 }
 

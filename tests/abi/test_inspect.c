@@ -58,7 +58,7 @@ static void test_dump(void **state _unused_)
 	expect_line(text, "    token 0x100 (RAM 0)    memfd-v2      5 MiB, 3 folios (1 of 1 MiB, 2 "
 			  "of 2 MiB) in 2 extents, sealed SHRINK GROW\n");
 	expect_line(text, "        page 1024       at 0x40100000     1 x 1 MiB\n");
-	expect_line(text, "vfio-pci-v1   data 0x1122334455667788 of a handler that is not known");
+	expect_line(text, "vfio-pci-v1   a device of the host, named at 0x1122334455667788\n");
 	expect_line(text, "  FLB \"test-flb-v1\": data 0xabcdef0102030405, 3 files depend on it\n");
 	json = inspect_to_json(inspect);
 	assert_non_null(json);
