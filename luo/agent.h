@@ -3,8 +3,9 @@
  * What vmm and luod say to each other: JSON messages on a SOCK_SEQPACKET UNIX socket (base/sock.h).
  * The vmm connects and says hello; from then on luod asks, one request at a time, and the vmm
  * answers. Either side may be restarted: the vmm connects again and says hello again with the phase
- * it is in; and on the same connection when its configuration has changed. A new luod that meets a prepared or frozen VM aborts it (the update died with the old
- * luod), and finishes one that is resumed.
+ * it is in; and on the same connection when its configuration has changed. A new luod that meets a
+ * prepared or frozen VM aborts it (the update died with the old luod), and finishes one that is
+ * resumed.
  *
  *   vmm   {"type":"hello", "id":"web1", "pid":42, "version":"0.1.0", "phase":"running",
  *          "preserve":true, "memory":1073741824, "cpus":2, "api-socket":"/run/...",

@@ -152,22 +152,37 @@ static bool translates(const struct preflight *p, const char *cmdline)
 	return kernel_config_tristate(p->next.config, "CONFIG_INTEL_IOMMU_DEFAULT_ON") == 'y';
 }
 
+static bool has_word(const char *cmdline, const char *name, const char *word)
+{
+	char value[256];
+
+	return cmdline_value(cmdline, name, value, sizeof(value)) && strstr(value, word);
+}
+
+static void add_devices(struct preflight *p, const char *reason, const char *way_out)
+{
+	report_way_out(report_add(p->report, SEVERITY_ERROR, "cmdline-devices", OBJECT,
+				  "%s (VMs have devices with policy=preserve)", reason),
+		       "%s", way_out);
+}
+
 /* Those of iommu/kernel need a switch, and are for VT-d. */
 static void check_devices(struct preflight *p, const char *cmdline)
 {
 	if (!keeps_devices(p) || !kernel_handler_version(&p->next.abi, HANDLERS_WITH_SWITCH))
 		return;
 	if (cmdline_switch(cmdline, "liveupdate_devices") != CMDLINE_ON)
-		report_way_out(report_add(p->report, SEVERITY_ERROR, "cmdline-devices", OBJECT,
-					  HANDLERS_SWITCH " is missing: devices with "
-							  "policy=preserve could not be given "
-							  "back, nor their guests"),
-			       "add " HANDLERS_SWITCH);
+		add_devices(p,
+			    HANDLERS_SWITCH " is missing: neither they nor their guests come back",
+			    "add " HANDLERS_SWITCH);
 	if (!translates(p, cmdline))
-		report_way_out(report_add(p->report, SEVERITY_ERROR, "cmdline-devices", OBJECT,
-					  "the IOMMU is off: devices with policy=preserve would be "
-					  "stopped, or write to memory of others"),
-			       "add intel_iommu=on, and take iommu=off out");
+		add_devices(p, "the IOMMU is off: they are stopped, or write to memory of others",
+			    "add intel_iommu=on, and take iommu=off out");
+	if (has_word(cmdline, "intel_iommu", "sm_on"))
+		add_devices(p, "scalable mode cannot take their translation over: they are stopped",
+			    "take sm_on out of intel_iommu=");
+	if (has_word(cmdline, "pci", "assign-busses"))
+		add_devices(p, "pci=assign-busses gives them other addresses", "take it out");
 }
 
 void check_cmdline(struct preflight *p)

@@ -391,6 +391,12 @@ static void test_devices_that_stay(void **state _unused_)
 		    "cmdline-devices");
 	expect_kept(ours, ours, CMDLINE " intel_iommu=on iommu=off liveupdate_devices=on",
 		    "cmdline-devices");
+	expect_kept(ours, ours, CMDLINE " intel_iommu=on,sm_on liveupdate_devices=on",
+		    "cmdline-devices");
+	expect_kept(ours, ours, CMDLINE " intel_iommu=on pci=assign-busses liveupdate_devices=on",
+		    "cmdline-devices");
+	expect_kept(ours, ours, CMDLINE " intel_iommu=on,sm_off pci=noaer liveupdate_devices=on",
+		    "");
 }
 
 static void test_vms(void **state _unused_)
