@@ -51,7 +51,10 @@ class Edu:
         path = f"/sys/bus/pci/devices/{self.address}"
         self.host.sh(f"echo vfio-pci >{path}/driver_override; echo {self.address} >/sys/bus/pci/drivers_probe")
         self.host.until(f"test -e {path}/vfio-dev", 20, "vfio has made a character device for the edu device")
-        self.registers = int(self.host.sh(f"head -n 1 {path}/resource").split()[0], 16)
+        self.find_registers()
+
+    def find_registers(self):
+        self.registers = int(self.host.sh(f"head -n 1 /sys/bus/pci/devices/{self.address}/resource").split()[0], 16)
 
     def begin(self, words, ready="kept"):
         """Starts dma-keep and waits for what it says."""
@@ -61,12 +64,15 @@ class Edu:
             self.host.fail(f"dma-keep {words}: {command.output.strip()[-500:]}")
         return command
 
-    def keep(self, session="dma"):
+    def keep(self, session="dma", second=None):
+        """second: another device, of the same session and with the same memory."""
         # What earlier runs have left in memory must not be taken for this one's.
         self.seed = int.from_bytes(os.urandom(7), "big")
-        command = self.begin(f"begin {session} {self.address} /run/test")
+        command = self.begin(f"begin {session} {self.address} /run/test {second.address if second else ''}".strip())
         data = self.host.log_path(f"frames-{session}").read_bytes()
         self.frames = struct.unpack(f"<{len(data) // 8}Q", data)
+        if second:
+            second.seed, second.frames = self.seed, self.frames
         return command
 
     def run(self, words):

@@ -43,6 +43,12 @@ def difference(before, after):
     return {name: count - before.get(name, 0) for name, count in after.items()}
 
 
+def growth(values):
+    """What the last quarter of them has more than the first one, by medians: one that is out of line does not count, a steady rise does."""
+    quarter = max(1, len(values) // 4)
+    return statistics.median(values[-quarter:]) - statistics.median(values[:quarter])
+
+
 class Compared:
     """Rounds of one thing measured on several sides: {side: {round: value}}. more: the larger, the better."""
 

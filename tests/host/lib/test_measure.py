@@ -33,6 +33,18 @@ Pss:                   8 kB
 """
 
 
+class Growth(unittest.TestCase):
+    def test_a_steady_rise_is_found(self):
+        self.assertEqual(measure.growth([100 + 4 * n for n in range(20)]), 60)
+        self.assertEqual(measure.growth([7, 8]), 1)
+
+    def test_one_out_of_line_is_none(self):
+        self.assertEqual(measure.growth([5] * 9 + [900] + [5] * 9 + [900]), 0)
+
+    def test_a_fall_is_negative(self):
+        self.assertLess(measure.growth([9, 8, 7, 6, 5, 4, 3, 2]), 0)
+
+
 class Smaps(unittest.TestCase):
     def test_all_but_the_ram(self):
         self.assertEqual(measure.beyond_ram(SMAPS, 262144), {"/usr/bin/vmm": 30, "[anonymous]": 12})

@@ -4,6 +4,10 @@
 #ifndef DMA_KEEP_H
 #define DMA_KEEP_H
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
 #define PAGE	    4096U
 #define HUGE_SIZE   (2U * 1024 * 1024)
 #define PIECES	    2U
@@ -41,5 +45,32 @@
 #define PCI_COMMAND	   0x04
 #define PCI_COMMAND_MEMORY 0x02
 #define PCI_COMMAND_MASTER 0x04
+
+struct keep {
+	int session, io, device;
+	uint32_t ioas;
+	struct piece {
+		int fd;
+		uint8_t *memory;
+	} pieces[PIECES];
+	volatile uint8_t *bar;
+	off_t config;
+};
+
+/* Of the patterns; another one makes the bytes of all pages others. */
+extern uint64_t keep_seed;
+
+/* Says what failed, and errno, and ends the program; so do all of these. */
+_Noreturn void keep_fail(const char *what);
+
+uint8_t *keep_page(const struct keep *k, unsigned int page);
+/* The pattern of that page, to wherever words points. */
+void keep_fill_page(uint64_t *words, unsigned int page);
+void keep_map_piece(struct piece *piece, bool huge);
+/* All pieces, one of huge pages, one of small ones, with their patterns. */
+void keep_make_memory(struct keep *k);
+/* Every page is as it was made, but for those that the device was to write. */
+void keep_check_memory(const struct keep *k);
+void keep_write_frames(const struct keep *k, const char *folder, const char *session);
 
 #endif

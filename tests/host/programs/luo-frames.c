@@ -4,6 +4,9 @@
  * writes which page frames each has, as the processor's page tables say (pagemap, Linux
  * Documentation/admin-guide/mm/pagemap.rst): FOLDER/frames-SESSION-TOKEN, 64 bits for each page.
  * Says "kept" and keeps the session until it is killed.
+ *
+ * luo-frames file FILE OUT: the same of a file that is there already, such as another process's
+ * memfd.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -100,13 +104,29 @@ static int add(const char *folder, const char *name, int session, const char *sp
 	return write_frames(path, memory, size);
 }
 
+static int frames_of_file(const char *file, const char *out)
+{
+	_cleanup_fd_ int fd = open(file, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	void *memory;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return failed(file);
+	memory = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+	return memory == MAP_FAILED ? failed(file)
+				    : write_frames(out, memory, (uint64_t)st.st_size);
+}
+
 int main(int argc, char **argv)
 {
 	struct error err = ERROR_INIT;
 	int session;
 
+	if (argc == 4 && strcmp(argv[1], "file") == 0)
+		return frames_of_file(argv[2], argv[3]);
 	if (argc < 3) {
-		fprintf(stderr, "Usage: luo-frames FOLDER SESSION TOKEN:MIB[:huge]...\n");
+		fprintf(stderr,
+			"Usage: luo-frames FOLDER SESSION TOKEN:MIB[:huge]... | file FILE OUT\n");
 		return 2;
 	}
 	if (luo_session_create(argv[2], LUO_OPEN_TIMEOUT_MS, &session, &err) < 0) {

@@ -1,60 +1,175 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Three devices of three sessions share what is handed over: each comes and goes without the others noticing, in either order.
+"""Three devices of two sessions share what is handed over: each session comes and goes without the other noticing, in either order.
 
-One is given up before the kexec, and used by the host as any device after it; of the others one is taken back and one is left, in
-one round first the one and in the next first the other."""
+Two devices belong to one session, of which one is behind a PCI Express port, and one to the other. A session is given up before the kexec
+while the other goes; both go, and in one round first the one is taken back and then the other left, and in the next first the other. What
+is handed over for both is there once, as the tree of preserved pages tells, and counts the files that it is for, as the
+next kernel finds it. A device that shares its requester ID with others is refused."""
 
+import json
 import re
 
 from lib.edu import Edu, faults
 from lib.gdb import Standstill
 
-ADDRESSES = ["0000:00:05.0", "0000:00:06.0", "0000:00:07.0"]
+# The second is behind the port, the last behind a bridge to conventional PCI.
+ADDRESSES = ["0000:00:05.0", "0000:01:00.0", "0000:00:07.0"]
+SHARES = "0000:02:01.0"
+MASK = "dma_mask=0xffffffffff"
 
 SCENARIO = {
     "memory": 1536,
     "memory_file": True,
     "iommu": True,
-    "deadline": 500,
+    "deadline": 700,
     "cmdline": "liveupdate_devices=on",
-    "qemu": [word for a in ADDRESSES for word in ("-device", f"edu,addr={a[8:]},dma_mask=0xffffffffff")],
-    "programs": ["dma-keep"],
+    "qemu": [
+        *("-device", "pcie-root-port,id=rp0,chassis=1,slot=1,addr=06.0", "-device", "i82801b11-bridge,id=pci0,addr=08.0"),
+        *("-device", f"edu,addr=05.0,{MASK}", "-device", f"edu,bus=rp0,addr=00.0,{MASK}", "-device", f"edu,addr=07.0,{MASK}"),
+        *("-device", f"edu,bus=pci0,addr=01.0,{MASK}"),
+    ],
+    "programs": ["dma-keep", "luoctl"],
 }
+
+# The unit's list, its root table and a context table for a bus; the list of functions.
+SHARED = 4
+
+
+class Session:
+    """What a VM has: memory, iommufd, devices."""
+
+    def __init__(self, name, *devices):
+        self.name, self.devices = name, devices
+        self.keeper = None
+
+    @property
+    def addresses(self):
+        return " ".join(device.address for device in self.devices)
+
+    def keep(self):
+        for device in self.devices:
+            device.bind()
+        self.keeper = self.devices[0].keep(self.name, *self.devices[1:])
 
 
 def run(host):
     devices = [Edu(host, address) for address in ADDRESSES]
-    first, second, third = devices
-    round_of(host, devices, [("take", first), ("leave", third)], 1)
-    second.bind()
-    second.run(f"open {second.address}")
-    host.prove("the device that was given up before the kexec is one as any other after it")
-    third.run(f"open {third.address}")
-    host.prove("so is the one that was left")
-    host.sh("kill -USR1 $(pidof dma-keep); sleep 1")
-    round_of(host, devices, [("leave", third), ("take", first)], 2)
+    two, one = Session("two", *devices[:2]), Session("one", devices[2])
+    shares(host)
+    counted(host, two, one)
+    aborts(host, two, one)
+    for number, order in enumerate(([("take", two), ("leave", one)], [("leave", one), ("take", two)]), 1):
+        two.keep()
+        one.keep()
+        host.kexec(new=host.new)
+        handed_over(host, [two, one], f"round {number}")
+        go(host, order, number)
+        used(host, one)
+        host.sh("kill -USR1 $(pidof dma-keep); sleep 1")
     host.check(not faults(host), "the IOMMU had to block nothing", f"faults at {faults(host)}")
 
 
-def round_of(host, devices, order, rounds):
-    for device in devices:
-        device.bind()
-    keepers = [device.keep(f"s{number}") for number, device in enumerate(devices)]
-    host.sh("kill -USR1 $(pidof dma-keep | tr ' ' '\\n' | sort -n | sed -n 2p)")
-    host.finish(keepers[1], 60)
-    host.check(keepers[1].status == 0, "the second device is given up, the others are still kept", keepers[1].output[-400:])
+def shares(host):
+    device = Edu(host, SHARES)
+    device.bind()
+    said = device.run(f"shares {SHARES}")
+    console = host.log_path("console.log").read_text(errors="replace")
+    host.check(
+        "refused: a device that others share" in said and f"{SHARES}: cannot be preserved: it shares its requester ID" in console,
+        f"{SHARES}, behind a bridge to conventional PCI, cannot be preserved (EOPNOTSUPP), and the kernel says why",
+        said,
+    )
+
+
+# -- the old kernel ------------------------------------------------------------------------------------------------------
+
+
+def preserved(host):
+    """Pages that the next kernel is to leave alone."""
+    seen = json.loads(host.sh("luoctl --json inspect", timeout=120))
+    return next(state for state in seen["states"] if state["kind"] == "outgoing")["kho"]["preserved"]["pages"]
+
+
+def counted(host, two, one):
+    """What both depend on is preserved with the first, and once, and given up with the last, in either order."""
+    pages = [preserved(host)]
+    for change in (two.keep, one.keep, lambda: give_up(host, two), two.keep, lambda: give_up(host, one), lambda: give_up(host, two)):
+        change()
+        pages.append(preserved(host))
+    before, first, both, second, again, last, after = (each - pages[0] for each in pages)
+    host.check(
+        before == after == 0 and first == last and both == again,
+        f"pages preserved for the one session, both, and the other: {first}, {both}, {second}; in whatever order they come and go",
+        f"pages preserved at each step: {pages}",
+    )
+    host.check(
+        first + second - both >= SHARED,
+        f"{first + second - both} of them are for both, and there once",
+        f"{first} and {second} pages, and {both} for both",
+    )
+
+
+def give_up(host, session):
+    host.sh(f"for pid in $(pidof dma-keep); do tr '\\0' ' ' </proc/$pid/cmdline | grep -q ' begin {session.name} ' && kill -USR1 $pid; done; true")
+    host.finish(session.keeper, 60)
+    host.check(session.keeper.status == 0, f"session {session.name} is given up", session.keeper.output[-400:])
+
+
+def aborts(host, two, one):
+    """One session is given up before the kexec, the other goes."""
+    two.keep()
+    one.keep()
+    give_up(host, one)
     host.kexec(new=host.new)
-    for number, (what, device) in enumerate(order):
-        session = f"s{devices.index(device)}"
-        for _, other in order[number:]:
-            does_dma(host, other, 10 + number, f"before {what} of {device.address}")
+    handed_over(host, [two], "one aborts")
+    used(host, one)
+    take(host, two)
+    host.sh("kill -USR1 $(pidof dma-keep); sleep 1")
+
+
+# -- the new kernel ------------------------------------------------------------------------------------------------------
+
+
+def handed_over(host, sessions, when):
+    """As luoctl inspect shows it: files of both kinds, global objects, and the files that each is for."""
+    seen = json.loads(host.sh("luoctl --json inspect", timeout=120))
+    luo = next(state for state in seen["states"] if state["kind"] == "incoming")["luo"]
+    kinds = {session["name"]: sorted(file["handler"] for file in session["files"]) for session in luo["sessions"]}
+    wanted = {each.name: ["iommufd-v1", "memfd-v2", "memfd-v2", *["vfio-pci-v1"] * len(each.devices)] for each in sessions}
+    host.check(kinds == wanted, f"{when}: luoctl inspect shows the files {kinds}", f"{when}: {kinds}, not {wanted}")
+    devices = sum(len(each.devices) for each in sessions)
+    counts = {flb["name"]: flb["files"] for flb in luo["flbs"] if flb["name"].startswith("holdfast")}
+    host.check(
+        counts == {"holdfast-iommu-v1": len(sessions) + devices, "holdfast-pci-v1": devices},
+        f"{when}: and the global objects with the number of files that each is for: {counts}",
+        f"{when}: {luo['flbs']}",
+    )
+
+
+def go(host, order, number):
+    for place, (what, session) in enumerate(order):
+        for _, other in order[place:]:
+            for index, device in enumerate(other.devices):
+                does_dma(host, device, 10 + 2 * place + index, f"before {what} of {session.addresses}")
         if what == "take":
-            said = device.begin(f"take {session} {device.address}").output
-            host.check("not reset" in said, f"{device.address} is taken back, not reset", said)
+            take(host, session)
         else:
-            device.run(f"leave {session}")
-            stopped = re.findall(rf"{device.address}: handed over .* stopped", host.log_path("console.log").read_text(errors="replace"))
-            host.check(len(stopped) == rounds, f"{device.address} is left, and stopped", "the kernel does not say so")
+            session.devices[0].run(f"leave {session.name}")
+            for device in session.devices:
+                stopped = re.findall(rf"{device.address}: handed over .* stopped", host.log_path("console.log").read_text(errors="replace"))
+                host.check(len(stopped) == number, f"{device.address} is left, and stopped", "the kernel does not say so")
+
+
+def take(host, session):
+    said = session.devices[0].begin(f"take {session.name} {session.addresses}").output
+    host.check(said.count("not reset") == len(session.devices), f"{session.addresses}: taken back, not reset", said)
+
+
+def used(host, session):
+    for device in session.devices:
+        device.bind()
+        device.run(f"open {device.address}")
+        host.prove(f"{device.address} is a device as any other now")
 
 
 def does_dma(host, device, page, when):
