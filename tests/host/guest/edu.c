@@ -249,23 +249,41 @@ static bool dma(const struct edu *edu, uint64_t from, uint64_t to, uint32_t comm
 	return wait_clear(edu, REG_DMA_START, DMA_RUN);
 }
 
+/* Of dma_both_ways(), and in each word that it has the device copy. */
+static uint32_t copies;
+
+/* Two pages that stay as the device has left them, for one who looks from outside; NULL: none. */
+static volatile uint32_t *dma_pages(void)
+{
+	static volatile uint32_t *pages;
+	void *new;
+
+	if (pages)
+		return pages;
+	new = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (new != MAP_FAILED && mlock(new, 2 * PAGE) == 0)
+		pages = new;
+	return pages;
+}
+
 /* Out of guest memory, and into it again elsewhere. */
 static bool dma_both_ways(const struct edu *edu, uint64_t *ret_address)
 {
-	static uint32_t round;
-	volatile uint32_t *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
-					MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	volatile uint32_t *to = pages + PAGE / sizeof(*pages);
+	volatile uint32_t *pages = dma_pages(), *to;
 	uint64_t from_at, to_at;
 	bool good;
 
 	*ret_address = 0;
-	if (pages == MAP_FAILED || mlock((void *)(uintptr_t)pages, 2 * PAGE) < 0)
+	if (!pages)
 		return false;
-	round++;
-	for (uint32_t i = 0; i < WORDS; i++)
-		pages[i] = (i * 2654435761U) ^ round;
-	to[WORDS] = round;
+	to = pages + PAGE / sizeof(*pages);
+	copies++;
+	for (uint32_t i = 0; i < WORDS; i++) {
+		pages[i] = (i * 2654435761U) ^ copies;
+		to[i] = 0;
+	}
+	to[WORDS] = copies;
 	from_at = physical((void *)(uintptr_t)pages);
 	to_at = physical((void *)(uintptr_t)to);
 	good = from_at && to_at && dma(edu, from_at, DMA_BUFFER, 0) &&
@@ -273,8 +291,7 @@ static bool dma_both_ways(const struct edu *edu, uint64_t *ret_address)
 	for (uint32_t i = 0; i < WORDS; i++)
 		good = good && to[i] == pages[i];
 	/* And not one word more. */
-	good = good && to[WORDS] == round && physical((void *)(uintptr_t)to) == to_at;
-	munmap((void *)(uintptr_t)pages, 2 * PAGE);
+	good = good && to[WORDS] == copies && physical((void *)(uintptr_t)to) == to_at;
 	*ret_address = to_at;
 	return good;
 }
@@ -360,15 +377,37 @@ void edu_say(void)
 	if (has_gone(&edu))
 		say("edu present=no");
 	else
-		say("edu present=yes at=%s id=%08x live=%s factorial=%s dma=%s dma_at=%lx msi=%s",
-		    edu.name, id, ok(is_live), ok(computes), ok(moves), address, ok(interrupted));
+		say("edu present=yes at=%s id=%08x live=%s factorial=%s dma=%s dma_at=%lx msi=%s "
+		    "copies=%u",
+		    edu.name, id, ok(is_live), ok(computes), ok(moves), address, ok(interrupted),
+		    copies);
 	edu_close(&edu);
+}
+
+/* Of what is in its buffer, the words that are neither zero nor of dma_both_ways(); -1: unknown. */
+static int foreign_words(const struct edu *edu)
+{
+	uint32_t *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	int found = 0;
+
+	if (page == MAP_FAILED)
+		return -1;
+	memset(page, 0xff, PAGE);
+	if (mlock(page, PAGE) < 0 || !dma(edu, DMA_BUFFER, physical(page), DMA_TO_RAM) ||
+	    page[WORDS] != UINT32_MAX)
+		found = -1;
+	for (uint32_t i = 0; found >= 0 && i < WORDS; i++)
+		found += page[i] && page[i] != ((i * 2654435761U) ^ copies);
+	munmap(page, PAGE);
+	return found;
 }
 
 void edu_stray(uint64_t address)
 {
 	bool written, read;
 	struct edu edu;
+	int foreign;
 
 	if (!edu_open(&edu)) {
 		say("stray done=no");
@@ -377,8 +416,10 @@ void edu_stray(uint64_t address)
 	pthread_mutex_lock(&engine);
 	written = dma(&edu, DMA_BUFFER, address, DMA_TO_RAM);
 	read = dma(&edu, address, DMA_BUFFER, 0);
+	foreign = foreign_words(&edu);
 	pthread_mutex_unlock(&engine);
-	say("stray done=%s address=%lx", written && read ? "yes" : "no", address);
+	say("stray done=%s address=%lx foreign=%d", written && read ? "yes" : "no", address,
+	    foreign);
 	edu_close(&edu);
 }
 

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host's memory from outside (SCENARIO["memory_file"]), and where in it a guest's is."""
+
+import mmap
+import struct
+
+PAGE = 4096
+
+
+def guest_frames(host, guest):
+    """The page frame that each page of a guest's RAM is in, as long as there is no other VM. It is pinned, and keeps them through updates."""
+    program = host.path(host.setup.program("luo-frames"))
+    host.sh(
+        f"for fd in /proc/$(pidof vmm)/fd/*; do case $(readlink $fd) in\n"
+        f"/memfd:holdfast-ram-0*) exec {program} file $fd /run/test/{guest.id}.frames;; esac; done; exit 1"
+    )
+    data = (host.share / f"{guest.id}.frames").read_bytes()
+    return struct.unpack(f"<{len(data) // 8}Q", data)
+
+
+class Ram:
+    """All of the host's memory; with the frames of a guest also what is at an address of that guest."""
+
+    def __init__(self, host, frames=()):
+        self.frames = frames
+        self.file = open(host.machine.options["memory_file"], "rb")
+        self.memory = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.memory.close()
+        self.file.close()
+
+    def read(self, address, size):
+        """Of the guest's memory."""
+        data = b""
+        while size:
+            part = min(size, PAGE - address % PAGE)
+            at = self.frames[address // PAGE] * PAGE + address % PAGE
+            data += self.memory[at : at + part]
+            address, size = address + part, size - part
+        return data
+
+    def holding(self, text):
+        """The page frames in which these bytes begin."""
+        found, at = set(), -1
+        while (at := self.memory.find(text, at + 1)) >= 0:
+            found.add(at // PAGE)
+        return found
