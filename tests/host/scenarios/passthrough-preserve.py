@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two devices of the host stay with their guest while the host's kernel is replaced: fio goes on, on the NVMe; nothing is unplugged or reset."""
+"""Two devices of the host stay with their guest while its kernel is replaced three times: fio goes on, on the NVMe; nothing is unplugged or reset."""
 
 import json
 
-from lib import api, disks, passed, root, updates
+from lib import api, disks, nvme, passed, root, updates
 from lib.guest import Guest
 
-NVME = "0000:00:06.0"
+NVME = nvme.ADDRESS
 EDU = "0000:00:08.0"
 
 SCENARIO = {
     "memory": 2560,
     "iommu": True,
-    "old": "7.3",
-    "deadline": 700,
+    "deadline": 800,
     "boot": False,
     "disks": {"root": {"root": True}},
     "cmdline": f"liveupdate_devices=on holdfast.bind={NVME} holdfast.bind={EDU}",
@@ -24,8 +23,7 @@ SCENARIO = {
 def run(host):
     image = disks.make(host, "real", {"size": 64, "ext4": True})
     host.needs["qemu"] = [
-        *("-drive", f"file={image},if=none,id=real,format=raw"),
-        *("-device", "nvme,drive=real,serial=real-one,addr=06.0,romfile="),
+        *nvme.device(image),
         *("-device", "edu,addr=08.0,dma_mask=0xffffffffff"),
     ]
     host.measure(f"boot of host kernel {host.old}", host.boot())
@@ -49,32 +47,43 @@ def run(host):
     ).start()
     host.wait(lambda: guest.ask("run test -b /dev/nvme0n1", "ran")["status"] == 0, 60, "the guest has /dev/nvme0n1", every=1)
     uses_edu(host, guest, "at first")
+    not_without_the_switch(host, "at first")
     given_up(host, guest)
     work = root.Work(host, guest, "exec /work/nvme.py rounds")
     goes_on(host, work, "before the update")
-    resets = count_resets(host)
+    resets = nvme.resets(host)
+    host.check(resets > 0, f"the devices tell of {resets} resets until now", "the devices tell of no reset, not even of those at the start")
     before = work.progress()
-    for when in ("the first update", "the second update"):
+    for when in ("the first update", "the second update", "the third update"):
         updates.update(host, [guest], host.new, when)
         stayed(host, guest, when)
         host.check(work.progress()["running"] == 1, f"{when}: fio is in its file system on the NVMe all the time", "fio has ended")
         goes_on(host, work, when)
         uses_edu(host, guest, when)
-    host.check(count_resets(host) == resets, "no device was reset meanwhile", "the console of the host tells of resets")
+    host.check(nvme.resets(host) == resets, "and of none since", f"{nvme.resets(host)} resets of the devices, {resets} before")
+    said = host.log_path("console.log").read_text(errors="replace")
+    host.check(": resetting" not in said, "nor does the host's kernel tell of one", "the console of the host tells of resets")
+    not_without_the_switch(host, "after the third update")
     after = work.progress()
     host.prove(f"fio was in round {before['round']} before the updates, and has verified {after['passed']} after them")
     guest.check_alive("at the end")
     guest.check_sound("at the end")
 
 
+def not_without_the_switch(host, when):
+    """A next kernel that would not know of the devices: refused while the guest runs."""
+    status, output = host.run(updates.command(host, host.new).replace("liveupdate_devices=on", "") + " 2>&1", 120)
+    host.check(
+        status != 0 and "cmdline-devices" in output,
+        f"{when}: luoctl update: refused without liveupdate_devices=on for the next kernel (cmdline-devices)",
+        f"{when}: status {status}: {output.strip()[-400:]}",
+    )
+
+
 def given_up(host, guest):
     """Prepared, and taken back: the devices go on."""
     host.sh(f"{updates.command(host, host.new)} --dry-run", timeout=180)
     uses_edu(host, guest, "after an update that was only prepared")
-
-
-def count_resets(host):
-    return host.log_path("console.log").read_text(errors="replace").count(": resetting")
 
 
 def goes_on(host, work, when):
