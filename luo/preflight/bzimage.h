@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A kernel as kexec_file_load(2) takes it: bzImage, x86 boot protocol 2.12 or later (Linux
- * Documentation/arch/x86/boot.rst), its payload decompressed with libarchive.
+ * Documentation/arch/x86/boot.rst), its payload decompressed (inflate.h).
  */
 #ifndef HOLDFAST_LUO_PREFLIGHT_BZIMAGE_H
 #define HOLDFAST_LUO_PREFLIGHT_BZIMAGE_H

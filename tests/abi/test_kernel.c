@@ -83,6 +83,15 @@ static void test_refused(void **state _unused_)
 	expect(-EBADMSG, PATH ": damaged: its payload ");
 	write_kernel(&good, 0, 5 * 512 + 256);
 	expect(-EBADMSG, PATH ": damaged: its payload begins like no compression");
+	write_kernel(&(struct fake_kernel){.compression = "xz"}, 0, 20000);
+	expect(-EBADMSG, PATH ": damaged: its payload ");
+	write_kernel(&(struct fake_kernel){.compression = "bzip2"}, 0, 20000);
+	expect(-EBADMSG, PATH ": damaged: its payload ");
+	/* These may have no checksum: the size of the first block. */
+	write_kernel(&(struct fake_kernel){.compression = "zstd"}, 0, 5 * 512 + 256 + 8);
+	expect(-EBADMSG, PATH ": damaged: its payload ");
+	write_kernel(&(struct fake_kernel){.compression = "lz4"}, 0, 5 * 512 + 256 + 4);
+	expect(-EBADMSG, PATH ": damaged: its payload ");
 	write_kernel(&good, 0, 0x202);
 	expect(-ENOEXEC, PATH ": not a bzImage");
 	write_kernel(&(struct fake_kernel){.protocol = 0x20b}, 0, 0);

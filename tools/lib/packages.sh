@@ -6,7 +6,7 @@
 # Building Holdfast and the host kernels, and running the emulated host.
 PACKAGES_BUILD="gcc libc6-dev make patch meson ninja-build pkg-config
     libfdt-dev device-tree-compiler libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev
-    libgnutls28-dev libarchive-dev liburing-dev libseccomp-dev libcmocka-dev zlib1g-dev
+    libgnutls28-dev libarchive-dev liblz4-dev liblzma-dev libzstd-dev libbz2-dev liburing-dev libseccomp-dev libcmocka-dev zlib1g-dev
     bc flex bison libelf-dev libssl-dev lz4 xz-utils
     python3 python3-yaml busybox-static kexec-tools curl jq ca-certificates git"
 
