@@ -15,20 +15,21 @@
 #define DISCARD_MAX (1024U * 1024)
 #define TOO_LARGE   "the body may have 65536 bytes at most"
 
-static struct MHD_Response *make_response(struct http_response *answer)
+static struct MHD_Response *make_response(const struct http_library *mhd,
+					  struct http_response *answer)
 {
 	char *text = STEAL_PTR(answer->text);
 	size_t length = answer->length;
 	struct MHD_Response *response;
 
 	if (answer->constant)
-		return MHD_create_response_from_buffer(length, (void *)(uintptr_t)answer->constant,
-						       MHD_RESPMEM_PERSISTENT);
+		return mhd->create_response_from_buffer(length, (void *)(uintptr_t)answer->constant,
+							MHD_RESPMEM_PERSISTENT);
 	if (answer->body) {
 		text = json_dumps(answer->body, JSON_COMPACT | JSON_REAL_PRECISION(10));
 		length = text ? strlen(text) : 0;
 	}
-	response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
+	response = mhd->create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
 	if (!response)
 		free(text);
 	return response;
@@ -37,30 +38,31 @@ static struct MHD_Response *make_response(struct http_response *answer)
 static enum MHD_Result send_response(struct exchange *x, struct http_response *answer,
 				     const char *type, const char *allow)
 {
-	struct MHD_Response *response = make_response(answer);
+	const struct http_library *mhd = &x->server->mhd;
+	struct MHD_Response *response = make_response(mhd, answer);
 	enum MHD_Result result;
 	char text[16];
 
 	if (!response)
 		return MHD_NO;
 	if (type)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+		mhd->add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	mhd->add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	mhd->add_response_header(response, "X-Content-Type-Options", "nosniff");
 	if (answer->policy)
-		MHD_add_response_header(response, "Content-Security-Policy", answer->policy);
+		mhd->add_response_header(response, "Content-Security-Policy", answer->policy);
 	if (answer->location[0])
-		MHD_add_response_header(response, MHD_HTTP_HEADER_LOCATION, answer->location);
+		mhd->add_response_header(response, MHD_HTTP_HEADER_LOCATION, answer->location);
 	if (allow)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
+		mhd->add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
 	if (answer->status == 429 || answer->status == 503) {
 		snprintf(text, sizeof(text), "%u", HTTP_RETRY_AFTER_S);
-		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, text);
+		mhd->add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, text);
 	}
 	if (x->client->refused)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-	result = MHD_queue_response(x->connection, answer->status, response);
-	MHD_destroy_response(response);
+		mhd->add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	result = mhd->queue_response(x->connection, answer->status, response);
+	mhd->destroy_response(response);
 	return result;
 }
 
@@ -85,8 +87,8 @@ static enum MHD_Result send_error(struct exchange *x, const struct error *err)
 
 const char *http_query(const struct http_request *request, const char *name)
 {
-	return MHD_lookup_connection_value(request->exchange->connection, MHD_GET_ARGUMENT_KIND,
-					   name);
+	return request->exchange->server->mhd.lookup_connection_value(request->exchange->connection,
+								      MHD_GET_ARGUMENT_KIND, name);
 }
 
 static int parse_body(const struct exchange *x, const struct http_route *route, json_t **ret,
@@ -143,8 +145,8 @@ bool http_admit_lasting(struct exchange *x, enum MHD_Result *ret)
 /* ?wait=N: the answer comes when luod is past revision N, or after HTTP_WAIT_MS. */
 static bool must_wait(struct exchange *x)
 {
-	const char *wait =
-		MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, "wait");
+	const char *wait = x->server->mhd.lookup_connection_value(x->connection,
+								  MHD_GET_ARGUMENT_KIND, "wait");
 	uint64_t revision;
 
 	if (!wait || x->waited || size_parse(wait, &revision) < 0)
@@ -166,7 +168,7 @@ static enum MHD_Result wait_for_change(struct exchange *x)
 	if (!server->waiting)
 		loop_timer_arm(server->wait_timer, HTTP_WAIT_MS * NSEC_PER_MSEC, 0);
 	server->waiting = x;
-	MHD_suspend_connection(x->connection);
+	x->server->mhd.suspend_connection(x->connection);
 	return MHD_YES;
 }
 
@@ -207,7 +209,7 @@ static enum MHD_Result call_handler(struct exchange *x, const struct http_route 
 	x->pending = true;
 	x->next = x->server->pending;
 	x->server->pending = x;
-	MHD_suspend_connection(x->connection);
+	x->server->mhd.suspend_connection(x->connection);
 	return MHD_YES;
 }
 
@@ -244,10 +246,10 @@ static enum MHD_Result answer(struct exchange *x, const char *method, const char
  */
 static bool is_foreign_page(const struct exchange *x)
 {
-	const char *origin =
-		MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ORIGIN);
-	const char *host =
-		MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+	const char *origin = x->server->mhd.lookup_connection_value(x->connection, MHD_HEADER_KIND,
+								    MHD_HTTP_HEADER_ORIGIN);
+	const char *host = x->server->mhd.lookup_connection_value(x->connection, MHD_HEADER_KIND,
+								  MHD_HTTP_HEADER_HOST);
 	const char *from = origin ? strstr(origin, "://") : NULL;
 
 	if (origin && (!from || !host || strcasecmp(from + 3, host) != 0))
@@ -280,7 +282,7 @@ static enum MHD_Result take_body(struct exchange *x, const char *data, size_t *s
 static struct exchange *exchange_new(struct http_server *server, struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+		server->mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct exchange *x = info && info->socket_context ? calloc(1, sizeof(*x)) : NULL;
 
 	if (!x)
@@ -297,8 +299,8 @@ static struct exchange *exchange_new(struct http_server *server, struct MHD_Conn
 /* What is much too large is told before it is sent. */
 static enum MHD_Result begin(struct exchange *x)
 {
-	const char *length = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND,
-							 MHD_HTTP_HEADER_CONTENT_LENGTH);
+	const char *length = x->server->mhd.lookup_connection_value(x->connection, MHD_HEADER_KIND,
+								    MHD_HTTP_HEADER_CONTENT_LENGTH);
 
 	if (!length || strtoull(length, NULL, 10) <= DISCARD_MAX)
 		return MHD_YES;
@@ -392,7 +394,7 @@ void http_finish(struct exchange *x, int code, unsigned int status, json_t *body
 	if (x->slot)
 		*x->slot = NULL;
 	x->slot = NULL;
-	MHD_resume_connection(x->connection);
+	x->server->mhd.resume_connection(x->connection);
 	loop_timer_arm(x->server->timer, 0, 0);
 }
 
@@ -413,7 +415,7 @@ static void wake_until(struct http_server *server, uint64_t until_ns)
 		*link = x->next;
 		x->waiting = false;
 		end_lasting(x);
-		MHD_resume_connection(x->connection);
+		x->server->mhd.resume_connection(x->connection);
 	}
 	if (oldest_ns)
 		loop_timer_arm(server->wait_timer, oldest_ns - until_ns, 0);

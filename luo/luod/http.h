@@ -100,7 +100,14 @@ void http_set_slot(struct exchange *x, struct exchange **slot);
 void http_finish(struct exchange *x, int code, unsigned int status, json_t *body,
 		 const struct error *err);
 
+/* Listens on the API's UNIX socket: clients can connect, and wait. */
 int http_server_new(struct luod *luod, struct http_server **ret, struct error *err);
+/*
+ * Begins to answer, there and over TLS. It loads the libraries for it, which takes longer than all
+ * that luod does to have a guest resumed. Once it has succeeded it does nothing more. After an
+ * error the server can only be freed.
+ */
+int http_server_start(struct http_server *server, struct error *err);
 void http_server_free(struct http_server *server); /* NULL is fine */
 /* luod->revision went up: those who wait for it are answered, streams are fed. */
 void http_server_wake(struct http_server *server);

@@ -4,8 +4,10 @@
 #ifndef HOLDFAST_LUOD_HTTP_PRIV_H
 #define HOLDFAST_LUOD_HTTP_PRIV_H
 
-#include <microhttpd.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 
+#include "base/http_library.h"
 #include "luo/luod/http.h"
 
 /* One connection. */
@@ -50,13 +52,26 @@ struct exchange {
 
 struct http_listener {
 	struct http_server *server;
+	int fd; /* owned until there is a daemon */
 	struct MHD_Daemon *daemon;
 	struct loop_source *source;
 	bool tls;
 };
 
+/* What is used of GnuTLS; loaded for --listen. */
+#define TLS_LIBRARY_SYMBOLS(f)                                                          \
+	f(certificate_get_peers) f(certificate_verify_peers) f(free) f(x509_crt_deinit) \
+		f(x509_crt_get_dn3) f(x509_crt_import) f(x509_crt_init)
+
+#define TLS_LIBRARY_FIELD(name) __typeof__(gnutls_##name) *name;
+struct tls_library {
+	TLS_LIBRARY_SYMBOLS(TLS_LIBRARY_FIELD)
+};
+
 struct http_server {
 	struct luod *luod;
+	struct http_library mhd;
+	struct tls_library tls;
 	struct http_listener unix_listener, tls_listener;
 	struct loop_timer *timer;      /* timeouts of connections */
 	struct loop_timer *wait_timer; /* of those who wait for a change */
@@ -87,7 +102,8 @@ bool http_admit_lasting(struct exchange *x, enum MHD_Result *ret);
 enum MHD_Result stream_begin(struct exchange *x, const char *vm);
 void stream_wake_all(struct http_server *server, bool keepalive);
 
-/* http_tls.c: starts the listener of --listen. */
+/* http_tls.c: for --listen; before the other functions of it. */
+int tls_load_library(struct http_server *server, struct error *err);
 int tls_listen(struct http_server *server, int *ret_fd, struct error *err);
 /* The options of the daemon: key, certificate and CA as texts, owned by the caller. */
 struct tls_files {

@@ -16,14 +16,15 @@
 /* How often connections that take too long over a request are looked for. */
 #define SWEEP_MS 5000U
 
-static void run_daemon(struct MHD_Daemon *daemon, uint64_t *soonest_ms)
+static void run_daemon(const struct http_library *mhd, struct MHD_Daemon *daemon,
+		       uint64_t *soonest_ms)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 
 	if (!daemon)
 		return;
-	MHD_run(daemon);
-	if (MHD_get_timeout(daemon, &timeout_ms) == MHD_YES)
+	mhd->run(daemon);
+	if (mhd->get_timeout(daemon, &timeout_ms) == MHD_YES)
 		*soonest_ms = MIN_OF(*soonest_ms, (uint64_t)timeout_ms);
 }
 
@@ -31,8 +32,8 @@ void http_run(struct http_server *server)
 {
 	uint64_t soonest_ms = UINT64_MAX;
 
-	run_daemon(server->unix_listener.daemon, &soonest_ms);
-	run_daemon(server->tls_listener.daemon, &soonest_ms);
+	run_daemon(&server->mhd, server->unix_listener.daemon, &soonest_ms);
+	run_daemon(&server->mhd, server->tls_listener.daemon, &soonest_ms);
 	if (soonest_ms != UINT64_MAX)
 		loop_timer_arm(server->timer, soonest_ms * NSEC_PER_MSEC, 0);
 	else
@@ -128,8 +129,9 @@ static void client_free(struct http_client *client)
 static void on_connection(void *opaque, struct MHD_Connection *connection, void **context,
 			  enum MHD_ConnectionNotificationCode code)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const struct http_listener *listener = opaque;
+	const union MHD_ConnectionInfo *info = listener->server->mhd.get_connection_info(
+		connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED && info)
 		client_new(opaque, info->connect_fd, context);
@@ -146,8 +148,8 @@ static _printf_(2, 0) void log_from_mhd(void *opaque _unused_, const char *fmt, 
 	log_debug("http: %s", text);
 }
 
-static int start(struct http_listener *listener, int listen_fd, const char *where,
-		 const struct tls_files *tls, struct error *err)
+static int start(struct http_listener *listener, const char *where, const struct tls_files *tls,
+		 struct error *err)
 {
 	struct http_server *server = listener->server;
 	const union MHD_DaemonInfo *info;
@@ -163,9 +165,9 @@ static int start(struct http_listener *listener, int listen_fd, const char *wher
 	unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
 			     (tls ? MHD_USE_TLS : 0);
 
-	listener->daemon = MHD_start_daemon(
+	listener->daemon = server->mhd.start_daemon(
 		flags, 0, NULL, NULL, http_on_request, listener, MHD_OPTION_EXTERNAL_LOGGER,
-		log_from_mhd, NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+		log_from_mhd, NULL, MHD_OPTION_LISTEN_SOCKET, listener->fd,
 		MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
 		IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, NULL,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_ARRAY,
@@ -173,29 +175,22 @@ static int start(struct http_listener *listener, int listen_fd, const char *wher
 	if (!listener->daemon)
 		return error_set(err, -EIO, "HTTP server: cannot start on %s%s", where,
 				 tls ? ": do certificate and key belong together?" : "");
-	info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	info = server->mhd.get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	if (!info)
 		return error_set(err, -EIO, "HTTP server: libmicrohttpd was built without epoll");
 	return loop_add_fd(server->luod->loop, info->epoll_fd, EPOLLIN, on_epoll, listener,
 			   &listener->source, err);
 }
 
-static int start_unix(struct http_server *server, struct error *err)
+/* Whoever connects from here on waits until the server starts. */
+static int listen_unix(struct http_server *server, struct error *err)
 {
 	const char *path = server->luod->options.api_socket;
-	int fd = FD_NONE, r;
+	int r = sock_listen(path, SOCK_STREAM, &server->unix_listener.fd, err);
 
-	r = sock_listen(path, SOCK_STREAM, &fd, err);
-	if (r < 0)
-		return r;
 	/* Everybody may connect; what he may do then is decided by who he is. */
-	if (chmod(path, 0666) < 0)
+	if (r == 0 && chmod(path, 0666) < 0)
 		r = error_sys(err, -errno, "socket %s", path);
-	if (r == 0)
-		r = start(&server->unix_listener, fd, path, NULL, err);
-	/* The daemon, where there is one, owns the socket. */
-	if (!server->unix_listener.daemon)
-		close_fdp(&fd);
 	return r;
 }
 
@@ -203,20 +198,20 @@ static int start_tls(struct http_server *server, struct error *err)
 {
 	const struct luod_options *options = &server->luod->options;
 	struct tls_files files = {0};
-	int fd = FD_NONE, r;
+	int r;
 
 	if (!options->listen[0])
 		return 0;
 	server->tls_listener.tls = true;
-	r = cert_roles_load(options->tls_clients, &server->roles, err);
+	r = tls_load_library(server, err);
+	if (r == 0)
+		r = cert_roles_load(options->tls_clients, &server->roles, err);
 	if (r == 0)
 		r = tls_files_load(options, &files, err);
 	if (r == 0)
-		r = tls_listen(server, &fd, err);
+		r = tls_listen(server, &server->tls_listener.fd, err);
 	if (r == 0)
-		r = start(&server->tls_listener, fd, options->listen, &files, err);
-	if (!server->tls_listener.daemon)
-		close_fdp(&fd);
+		r = start(&server->tls_listener, options->listen, &files, err);
 	tls_files_done(&files);
 	return r;
 }
@@ -230,36 +225,53 @@ int http_server_new(struct luod *luod, struct http_server **ret, struct error *e
 		return error_set(err, -ENOMEM, "HTTP server: out of memory");
 	server->luod = luod;
 	server->unix_listener.server = server->tls_listener.server = server;
+	server->unix_listener.fd = server->tls_listener.fd = FD_NONE;
 	r = loop_timer_new(luod->loop, on_timeout, server, &server->timer, err);
 	if (r == 0)
 		r = loop_timer_new(luod->loop, on_wait_timeout, server, &server->wait_timer, err);
 	if (r == 0)
 		r = loop_timer_new(luod->loop, on_sweep, server, &server->sweep_timer, err);
 	if (r == 0)
-		r = start_unix(server, err);
-	if (r == 0)
-		r = start_tls(server, err);
+		r = listen_unix(server, err);
 	if (r < 0) {
 		http_server_free(server);
 		return r;
 	}
-	loop_timer_arm(server->sweep_timer, SWEEP_MS * NSEC_PER_MSEC, SWEEP_MS * NSEC_PER_MSEC);
 	*ret = server;
 	return 0;
+}
+
+int http_server_start(struct http_server *server, struct error *err)
+{
+	int r;
+
+	if (server->unix_listener.daemon)
+		return 0;
+	r = http_library_load(HTTP_LIBRARY_NAME, "install it", &server->mhd, err);
+	if (r == 0)
+		r = start(&server->unix_listener, server->luod->options.api_socket, NULL, err);
+	if (r == 0)
+		r = start_tls(server, err);
+	if (r == 0)
+		loop_timer_arm(server->sweep_timer, SWEEP_MS * NSEC_PER_MSEC,
+			       SWEEP_MS * NSEC_PER_MSEC);
+	return r;
 }
 
 static void listener_free(struct http_listener *listener)
 {
 	loop_remove_fd(listener->source);
+	/* The daemon, where there is one, owns the socket. */
 	if (listener->daemon)
-		MHD_stop_daemon(listener->daemon);
+		listener->server->mhd.stop_daemon(listener->daemon);
+	else
+		close_fdp(&listener->fd);
 }
 
 void http_server_free(struct http_server *server)
 {
 	if (!server)
 		return;
-	server->luod->stopping = true;
 	http_end_all(server);
 	stream_wake_all(server, true);
 	listener_free(&server->unix_listener);

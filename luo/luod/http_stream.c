@@ -73,7 +73,7 @@ static ssize_t on_read(void *opaque, uint64_t at _unused_, char *buf, size_t max
 	if (used == 0) {
 		x->idle = true;
 		x->idle_ns = clock_monotonic_ns();
-		MHD_suspend_connection(x->connection);
+		x->server->mhd.suspend_connection(x->connection);
 	}
 	return (ssize_t)used;
 }
@@ -82,8 +82,8 @@ static ssize_t on_read(void *opaque, uint64_t at _unused_, char *buf, size_t max
 static void greet(struct exchange *x)
 {
 	const struct events *events = x->server->luod->events;
-	const char *last =
-		MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Last-Event-ID");
+	const char *last = x->server->mhd.lookup_connection_value(x->connection, MHD_HEADER_KIND,
+								  "Last-Event-ID");
 	char id[EVENT_ID_SIZE];
 	int r = -ENOENT;
 
@@ -103,8 +103,8 @@ enum MHD_Result stream_begin(struct exchange *x, const char *vm)
 	if (!http_admit_lasting(x, &result))
 		return result;
 	/* The exchange outlives every call of on_read(). */
-	response =
-		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, on_read, x, NULL);
+	response = x->server->mhd.create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE,
+								on_read, x, NULL);
 	if (!response)
 		return MHD_NO;
 	snprintf(x->vm, sizeof(x->vm), "%s", vm);
@@ -112,10 +112,11 @@ enum MHD_Result stream_begin(struct exchange *x, const char *vm)
 	x->streaming = true;
 	x->next = x->server->streams;
 	x->server->streams = x;
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	result = MHD_queue_response(x->connection, MHD_HTTP_OK, response);
-	MHD_destroy_response(response);
+	x->server->mhd.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+					   "text/event-stream");
+	x->server->mhd.add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	result = x->server->mhd.queue_response(x->connection, MHD_HTTP_OK, response);
+	x->server->mhd.destroy_response(response);
 	return result;
 }
 
@@ -132,7 +133,7 @@ void stream_wake_all(struct http_server *server, bool keepalive)
 		else if (events_newest(server->luod->events) == x->seen)
 			continue;
 		x->idle = false;
-		MHD_resume_connection(x->connection);
+		x->server->mhd.resume_connection(x->connection);
 	}
 	if (server->streams)
 		http_run(server);

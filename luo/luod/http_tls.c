@@ -2,18 +2,26 @@
 /* The API over TCP: TLS 1.2 or later, and only to clients with a certificate that the configured CA
  * signed. The subject of the certificate decides what the client may do. */
 #include <arpa/inet.h>
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/library.h"
 #include "base/log.h"
 #include "luo/luod/http_priv.h"
 
 #define PEM_MAX (256 * 1024)
+
+int tls_load_library(struct http_server *server, struct error *err)
+{
+#define OFFSET(symbol) {"gnutls_" #symbol, offsetof(struct tls_library, symbol)},
+	static const struct library_symbol symbols[] = {TLS_LIBRARY_SYMBOLS(OFFSET)};
+
+	return library_load("libgnutls.so.30", symbols, ARRAY_SIZE(symbols), &server->tls,
+			    "install it, or leave out --listen", err);
+}
 
 /* "127.0.0.1:8443" or "[::1]:8443": numbers only, so that no start waits for a name server. */
 static int resolve(const char *where, struct addrinfo **ret, struct error *err)
@@ -128,7 +136,8 @@ void tls_files_done(struct tls_files *files)
 }
 
 /* The subject as RFC 4514 has it; -EACCES for a certificate that does not count. */
-static int read_subject(gnutls_session_t session, char *subject, size_t size)
+static int read_subject(const struct tls_library *tls, gnutls_session_t session, char *subject,
+			size_t size)
 {
 	const gnutls_datum_t *chain;
 	unsigned int count = 0, status = 0;
@@ -140,21 +149,21 @@ static int read_subject(gnutls_session_t session, char *subject, size_t size)
 	gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
 					 .data = (void *)(uintptr_t)GNUTLS_KP_TLS_WWW_CLIENT};
 
-	if (gnutls_certificate_verify_peers(session, &purpose, 1, &status) < 0 || status != 0)
+	if (tls->certificate_verify_peers(session, &purpose, 1, &status) < 0 || status != 0)
 		return -EACCES;
-	chain = gnutls_certificate_get_peers(session, &count);
-	if (!chain || count == 0 || gnutls_x509_crt_init(&cert) < 0)
+	chain = tls->certificate_get_peers(session, &count);
+	if (!chain || count == 0 || tls->x509_crt_init(&cert) < 0)
 		return -EACCES;
-	r = gnutls_x509_crt_import(cert, &chain[0], GNUTLS_X509_FMT_DER);
+	r = tls->x509_crt_import(cert, &chain[0], GNUTLS_X509_FMT_DER);
 	if (r == 0)
-		r = gnutls_x509_crt_get_dn3(cert, &dn, 0);
-	gnutls_x509_crt_deinit(cert);
+		r = tls->x509_crt_get_dn3(cert, &dn, 0);
+	tls->x509_crt_deinit(cert);
 	if (r < 0 || !dn.data)
 		return -EACCES;
 	r = dn.size < size && !memchr(dn.data, '\0', dn.size) ? 0 : -EACCES;
 	if (r == 0)
 		snprintf(subject, size, "%.*s", (int)dn.size, (const char *)dn.data);
-	gnutls_free(dn.data);
+	(*tls->free)(dn.data);
 	return r;
 }
 
@@ -162,11 +171,11 @@ void tls_identify(struct http_server *server, struct MHD_Connection *connection,
 		  struct caller *caller)
 {
 	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+		server->mhd.get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
 	char subject[512];
 
 	*caller = (struct caller){0};
-	if (info &&
-	    read_subject((gnutls_session_t)info->tls_session, subject, sizeof(subject)) == 0)
+	if (info && read_subject(&server->tls, (gnutls_session_t)info->tls_session, subject,
+				 sizeof(subject)) == 0)
 		caller_from_subject(caller, &server->roles, subject);
 }

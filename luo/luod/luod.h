@@ -39,6 +39,7 @@ struct luod {
 	struct http_server *http;
 	struct events *events;
 	struct update *update;	       /* the one under way on this kernel, or NULL */
+	struct loop_timer *api_timer;  /* starts the API while VMs are taken up */
 	struct loop_timer *save_timer; /* coalesces writes of the state file */
 	bool starting_more;	       /* VMs of the previous kernel are being started right now */
 	unsigned int upgrades;	       /* vmms that are being exchanged */

@@ -19,6 +19,9 @@
 #include "luo/luod/spawn.h"
 #include "luo/luod/state_file.h"
 
+/* A guest that is not taken up as it should be must not keep its operator from looking at it. */
+#define API_WAIT_NS (5 * NSEC_PER_SEC)
+
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOTHING_TO_RESUME = 3 };
 
 static int make_folder(const char *path, struct error *err)
@@ -92,6 +95,20 @@ static int recall(struct luod *luod)
 	return luod->registry.update.state == UPDATE_RESUMING;
 }
 
+/* The guests run: whether somebody can look at them is not worth ending for. */
+static void on_api_time(void *opaque)
+{
+	struct luod *luod = opaque;
+	struct error err = ERROR_INIT;
+
+	if (!luod->http || http_server_start(luod->http, &err) == 0)
+		return;
+	log_error("no API: %s; when that is mended, start luod again: VMs go on",
+		  error_message(&err));
+	http_server_free(luod->http);
+	luod->http = NULL;
+}
+
 static int attach_all(struct luod *luod, struct error *err)
 {
 	for (struct vm_record *record = luod->registry.vms; record; record = record->next) {
@@ -119,6 +136,8 @@ static int set_up(struct luod *luod, int *resuming, struct error *err)
 	if (r == 0)
 		r = loop_timer_new(luod->loop, on_save, luod, &luod->save_timer, err);
 	if (r == 0)
+		r = loop_timer_new(luod->loop, on_api_time, luod, &luod->api_timer, err);
+	if (r == 0)
 		r = make_folders(luod, err);
 	/* Before anything is taken from the kernel: a second luod must find out here. */
 	if (r == 0)
@@ -129,6 +148,9 @@ static int set_up(struct luod *luod, int *resuming, struct error *err)
 		return r;
 	*resuming = recall(luod);
 	r = attach_all(luod, err);
+	/* Guests that stand still come first. */
+	if (r == 0 && !*resuming)
+		r = http_server_start(luod->http, err);
 	luod_changed(luod);
 	return r;
 }
@@ -137,6 +159,7 @@ static void take_down(struct luod *luod)
 {
 	struct error err = ERROR_INIT;
 
+	luod->stopping = true;
 	http_server_free(luod->http);
 	luod->http = NULL;
 	if (luod->save_timer && state_file_write(luod, &err) < 0)
@@ -147,6 +170,7 @@ static void take_down(struct luod *luod)
 	registry_done(&luod->registry);
 	events_free(luod->events);
 	loop_timer_free(luod->save_timer);
+	loop_timer_free(luod->api_timer);
 	close_fdp(&luod->host_session);
 	loop_free(luod->loop);
 }
@@ -178,6 +202,7 @@ static int run(struct luod *luod, struct error *err)
 	if (resuming) {
 		log_info("update %s: taking up %u VMs from the previous kernel",
 			 luod->registry.update.id, luod->registry.vm_count);
+		loop_timer_arm(luod->api_timer, API_WAIT_NS, 0);
 		resume_begin(luod);
 	}
 	r = loop_run(luod->loop);

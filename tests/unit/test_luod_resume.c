@@ -269,23 +269,39 @@ static bool b_was_started(struct bench *b _unused_)
 }
 
 /* One at a time, as the update was told: b when a runs. */
+static void api_opens(void *opaque)
+{
+	*(bool *)opaque = true;
+}
+
+/* The API, which takes longer to open, waits until no guest is on its way any more. */
 static void test_at_once(void **state _unused_)
 {
 	struct error err = ERROR_INIT;
+	bool opened = false;
 
 	hand_over();
 	assert_int_equal(resume_probe(&bench.luod, &err), 1);
 	bench.luod.registry.update.at_once = 1;
 	attach_all();
+	assert_int_equal(
+		loop_timer_new(bench.luod.loop, api_opens, &opened, &bench.luod.api_timer, &err),
+		0);
 	resume_begin(&bench.luod);
 	assert_int_equal(bench_kernel.spawns, 1);
 	assert_non_null(strstr(bench_kernel.spawned, "--id a"));
 	bench_connect(&bench, &bench.vmms[0], "a", AGENT_PHASE_WAITING);
 	bench_until(&bench, b_was_started);
 	assert_non_null(strstr(bench_kernel.spawned, "--id b"));
+	bench_settle(&bench);
+	assert_false(opened);
 	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_WAITING);
 	bench_until(&bench, bench_update_ended);
 	assert_int_equal(update_state(), UPDATE_DONE);
+	bench_settle(&bench);
+	assert_true(opened);
+	loop_timer_free(bench.luod.api_timer);
+	bench.luod.api_timer = NULL;
 }
 
 /* One that fails makes room, too. */

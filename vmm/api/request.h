@@ -3,7 +3,7 @@
 #ifndef HOLDFAST_VMM_API_REQUEST_H
 #define HOLDFAST_VMM_API_REQUEST_H
 
-#include "vmm/api/http_library.h"
+#include "base/http_library.h"
 #include "vmm/api/server.h"
 
 struct api_request {

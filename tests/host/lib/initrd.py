@@ -4,12 +4,15 @@
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 from .cpio import Archive
 from .errors import MachineLacks
 
 HERE = Path(__file__).resolve().parents[1] / "initrd"
+# What luod and vmm load when they serve an API; no program names it.
+LOADED = ("libmicrohttpd.so.12",)
 OURS = {"vmm": "/usr/bin/vmm", "luod": "/usr/sbin/luod", "luoctl": "/usr/bin/luoctl"}
 
 
@@ -29,6 +32,9 @@ def build(setup, path, extra=()):
         program = setup.program(name)
         if program:
             archive.program(inside, program)
+    for name in LOADED:
+        library = find_library(name)
+        archive.program(library, library)
     for inside, source in extra:
         if os.access(source, os.X_OK):
             archive.program(inside, source)
@@ -36,6 +42,15 @@ def build(setup, path, extra=()):
             archive.copy(inside, source)
     archive.busybox(tool("busybox", "busybox-static"))
     archive.write(path)
+
+
+def find_library(name):
+    """Its path, as the dynamic linker would find it (ldconfig(8))."""
+    listed = subprocess.run([tool("ldconfig", "libc-bin"), "-p"], capture_output=True, text=True, check=True).stdout
+    path = next((line.split(" => ")[1] for line in listed.splitlines() if line.split()[:1] == [name] and "x86-64" in line), None)
+    if not path:
+        raise MachineLacks(f"{name} is not installed: run tools/setup")
+    return path
 
 
 def tool(name, package):
