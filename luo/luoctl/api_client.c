@@ -2,15 +2,30 @@
 /* HTTP to luod (libcurl): over its UNIX socket, or TLS. */
 #include <curl/curl.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/library.h"
 #include "base/util.h"
 #include "luo/luoctl/luoctl.h"
 
 #define ANSWER_MAX (64 * MIB)
 /* Longer than luod lets a client wait for a change. */
 #define TIMEOUT_S 60L
+
+/* The interface that curl/curl.h describes, and what is used of it, without the prefix curl_. */
+#define CURL_LIBRARY_NAME "libcurl.so.4"
+#define CURL_FUNCTIONS(f)                                                           \
+	f(easy_cleanup) f(easy_getinfo) f(easy_init) f(easy_perform) f(easy_setopt) \
+		f(easy_strerror) f(global_init) f(slist_append) f(slist_free_all)
+
+#define CURL_FIELD(name) __typeof__(curl_##name) *name;
+/* Loaded by the first request: commands that make none run in an initrd, before the guests do. */
+struct api_client {
+	bool loaded;
+	CURL_FUNCTIONS(CURL_FIELD)
+};
 
 struct buffer {
 	char *data;
@@ -53,37 +68,60 @@ static int read_answer(long status, const struct buffer *answer, json_t **ret, s
 	return -EREMOTEIO;
 }
 
-/* Where to, and who we are. NULL when out of memory. */
-static CURL *new_request(const struct ctl *ctl, const char *path)
+static int load(struct api_client *c, struct error *err)
 {
-	CURL *curl = curl_easy_init();
-	char url[1024];
+#define OFFSET(function) {"curl_" #function, offsetof(struct api_client, function)},
+	static const struct library_symbol functions[] = {CURL_FUNCTIONS(OFFSET)};
+	int r;
 
+	if (!c)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (c->loaded)
+		return 0;
+	r = library_load(CURL_LIBRARY_NAME, functions, ARRAY_SIZE(functions), c, "install it", err);
+	if (r == 0 && c->global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		r = error_set(err, -EIO, "libcurl: it cannot be set up");
+	c->loaded = r == 0;
+	return r;
+}
+
+/* Where to, and who we are. */
+static int new_request(const struct ctl *ctl, const char *path, CURL **ret, struct error *err)
+{
+	const struct api_client *c = ctl->client;
+	int r = load(ctl->client, err);
+	char url[1024];
+	CURL *curl;
+
+	if (r < 0)
+		return r;
+	curl = c->easy_init();
 	if (!curl)
-		return NULL;
+		return error_set(err, -ENOMEM, "out of memory");
 	/* On the socket the host's name is nobody's. */
 	snprintf(url, sizeof(url), "%s%s", ctl->url ? ctl->url : "http://luod", path);
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	c->easy_setopt(curl, CURLOPT_URL, url);
+	c->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	if (ctl->url) {
-		curl_easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
-		curl_easy_setopt(curl, CURLOPT_PROXY, "");
+		c->easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+		c->easy_setopt(curl, CURLOPT_PROXY, "");
 	} else {
-		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, ctl->socket);
+		c->easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, ctl->socket);
 	}
 	if (ctl->cacert)
-		curl_easy_setopt(curl, CURLOPT_CAINFO, ctl->cacert);
+		c->easy_setopt(curl, CURLOPT_CAINFO, ctl->cacert);
 	if (ctl->cert)
-		curl_easy_setopt(curl, CURLOPT_SSLCERT, ctl->cert);
+		c->easy_setopt(curl, CURLOPT_SSLCERT, ctl->cert);
 	if (ctl->key)
-		curl_easy_setopt(curl, CURLOPT_SSLKEY, ctl->key);
-	return curl;
+		c->easy_setopt(curl, CURLOPT_SSLKEY, ctl->key);
+	*ret = curl;
+	return 0;
 }
 
 static int set_unreachable(const struct ctl *ctl, CURLcode code, struct error *err)
 {
 	return error_set(err, -ECONNREFUSED, "luod does not answer on %s: %s; is it running%s?",
-			 ctl->url ? ctl->url : ctl->socket, curl_easy_strerror(code),
+			 ctl->url ? ctl->url : ctl->socket, ctl->client->easy_strerror(code),
 			 ctl->url ? ", and is the certificate one that it knows" : "");
 }
 
@@ -91,15 +129,16 @@ static int set_unreachable(const struct ctl *ctl, CURLcode code, struct error *e
 static int perform(CURL *curl, const struct ctl *ctl, struct buffer *answer, long *status,
 		   struct error *err)
 {
+	const struct api_client *c = ctl->client;
 	CURLcode code;
 
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
-	code = curl_easy_perform(curl);
+	c->easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+	c->easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+	c->easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
+	code = c->easy_perform(curl);
 	if (code != CURLE_OK)
 		return set_unreachable(ctl, code, err);
-	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+	c->easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
 	return 0;
 }
 
@@ -107,46 +146,48 @@ int api_call(const struct ctl *ctl, const char *method, const char *path, json_t
 	     json_t **ret, struct error *err)
 {
 	_cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	CURL *curl = new_request(ctl, path);
+	const struct api_client *c = ctl->client;
 	struct curl_slist *headers = NULL;
 	struct buffer answer = {0};
 	long status = 0;
+	CURL *curl;
 	int r;
 
 	*ret = NULL;
-	if (!curl || (body && !text)) {
-		curl_easy_cleanup(curl);
+	if (body && !text)
 		return error_set(err, -ENOMEM, "out of memory");
-	}
-	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+	r = new_request(ctl, path, &curl, err);
+	if (r < 0)
+		return r;
+	c->easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 	if (text) {
-		headers = curl_slist_append(headers, "Content-Type: application/json");
+		headers = c->slist_append(headers, "Content-Type: application/json");
 		/* No "100-continue" round for what is small. */
-		headers = curl_slist_append(headers, "Expect:");
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, text);
-		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+		headers = c->slist_append(headers, "Expect:");
+		c->easy_setopt(curl, CURLOPT_POSTFIELDS, text);
+		c->easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	}
 	r = perform(curl, ctl, &answer, &status, err);
 	if (r == 0)
 		r = read_answer(status, &answer, ret, err);
 	free(answer.data);
-	curl_slist_free_all(headers);
-	curl_easy_cleanup(curl);
+	c->slist_free_all(headers);
+	c->easy_cleanup(curl);
 	return r;
 }
 
 int api_text(const struct ctl *ctl, const char *path, char **ret, struct error *err)
 {
-	CURL *curl = new_request(ctl, path);
 	struct buffer answer = {0};
 	json_t *doc = NULL;
 	long status = 0;
-	int r;
+	CURL *curl;
+	int r = new_request(ctl, path, &curl, err);
 
-	if (!curl)
-		return error_set(err, -ENOMEM, "out of memory");
+	if (r < 0)
+		return r;
 	r = perform(curl, ctl, &answer, &status, err);
-	curl_easy_cleanup(curl);
+	ctl->client->easy_cleanup(curl);
 	if (r == 0 && status != 200)
 		r = read_answer(status, &answer, &doc, err);
 	json_decref(doc);
@@ -211,7 +252,7 @@ static int stream_result(const struct ctl *ctl, CURL *curl, CURLcode code, struc
 
 	if (stream->result != 0)
 		return stream->result;
-	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	ctl->client->easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	if (status == 0)
 		return set_unreachable(ctl, code, err);
 	if (status != 200)
@@ -223,28 +264,34 @@ int api_stream(const struct ctl *ctl, const char *path, char last[EVENT_ID_MAX],
 	       void *opaque, struct error *err)
 {
 	struct stream stream = {.last = last, .fn = fn, .opaque = opaque};
-	CURL *curl = new_request(ctl, path);
+	const struct api_client *c = ctl->client;
 	struct curl_slist *headers = NULL;
 	char header[EVENT_ID_MAX + 32];
 	CURLcode code;
-	int r;
+	CURL *curl;
+	int r = new_request(ctl, path, &curl, err);
 
-	if (!curl)
-		return error_set(err, -ENOMEM, "out of memory");
+	if (r < 0)
+		return r;
 	snprintf(header, sizeof(header), "Last-Event-ID: %s", last);
 	if (last[0])
-		headers = curl_slist_append(NULL, header);
-	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_stream);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &stream);
+		headers = c->slist_append(NULL, header);
+	c->easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+	c->easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_stream);
+	c->easy_setopt(curl, CURLOPT_WRITEDATA, &stream);
 	/* A stream that says nothing for longer than luod ever does is dead. */
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, TIMEOUT_S);
-	code = curl_easy_perform(curl);
+	c->easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	c->easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, TIMEOUT_S);
+	code = c->easy_perform(curl);
 	r = stream_result(ctl, curl, code, &stream, err);
-	curl_slist_free_all(headers);
-	curl_easy_cleanup(curl);
+	c->slist_free_all(headers);
+	c->easy_cleanup(curl);
 	json_decref(stream.data);
 	free(stream.buffer.data);
 	return r;
+}
+
+struct api_client *api_client_new(void)
+{
+	return calloc(1, sizeof(struct api_client));
 }

@@ -31,6 +31,7 @@ struct ctl {
 	const char *url;		 /* instead: "https://host:port"; NULL: the socket */
 	const char *cert, *key, *cacert; /* PEM files for that; NULL: none */
 	bool json;			 /* for scripts: documents instead of tables */
+	struct api_client *client;	 /* borrowed */
 };
 
 struct ctl_command {
@@ -63,10 +64,14 @@ int cmd_timeline(const struct ctl *ctl, int argc, char **argv);
 int cmd_update(const struct ctl *ctl, int argc, char **argv);
 int cmd_upgrade_vmm(const struct ctl *ctl, int argc, char **argv);
 
+/* What api_call() and the others of ctl.client keep; one free() ends it. NULL: out of memory, which
+ * they tell. */
+struct api_client *api_client_new(void);
+
 /*
  * One call of the API. body is borrowed, NULL for none. *ret is a new reference, NULL when the
- * answer has no body. -ECONNREFUSED: no luod answers. Else the problem's own words and code
- * -EREMOTEIO.
+ * answer has no body. -ECONNREFUSED: no luod answers. -ENOENT: libcurl is not installed. Else the
+ * problem's own words and code -EREMOTEIO.
  */
 int api_call(const struct ctl *ctl, const char *method, const char *path, json_t *body,
 	     json_t **ret, struct error *err);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* luoctl(1): the table of sub-commands. */
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -151,7 +150,8 @@ static int take_global(int *argc, char **argv, struct ctl *ctl)
 
 int main(int argc, char **argv)
 {
-	struct ctl ctl = {.socket = API_SOCKET};
+	_cleanup_free_ struct api_client *client = api_client_new();
+	struct ctl ctl = {.socket = API_SOCKET, .client = client};
 	int status = take_global(&argc, argv, &ctl);
 
 	if (status >= 0)
@@ -167,10 +167,7 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) != 0)
 			continue;
-		curl_global_init(CURL_GLOBAL_DEFAULT);
-		status = commands[i].run(&ctl, argc - 1, argv + 1);
-		curl_global_cleanup();
-		return status;
+		return commands[i].run(&ctl, argc - 1, argv + 1);
 	}
 	return ctl_usage(argv[1], "no such command");
 }

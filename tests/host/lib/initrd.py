@@ -11,8 +11,8 @@ from .cpio import Archive
 from .errors import MachineLacks
 
 HERE = Path(__file__).resolve().parents[1] / "initrd"
-# What luod and vmm load when they serve an API; no program names it.
-LOADED = ("libmicrohttpd.so.12",)
+# What our programs load when they serve or ask an API; none of them is linked with it.
+LOADED = ("libmicrohttpd.so.12", "libcurl.so.4")
 OURS = {"vmm": "/usr/bin/vmm", "luod": "/usr/sbin/luod", "luoctl": "/usr/bin/luoctl"}
 
 
