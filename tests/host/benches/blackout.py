@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long guests stand still: against the same kexec without any, QEMU's way through a file, and shutting down."""
 
-import os
 import statistics
 
-from lib import outages, picture, updates
-from lib.measure import shown
+from lib import measure, outages, picture, updates
+from lib.measure import cell, shown
 
 SCENARIO = {
     "memory": 7168,
@@ -15,8 +14,7 @@ SCENARIO = {
     "programs": ["vmm", "luod", "luoctl", "guest-init", "guest-console"],
 }
 
-# HOLDFAST_BENCH_ROUNDS is for a first look; medians want several.
-ROUNDS = int(os.environ.get("HOLDFAST_BENCH_ROUNDS", "3"))
+ROUNDS = measure.rounds(3)
 # Memory of the guest in MiB, half of it written; and with several VMs, of each.
 SIZES = (256, 1024, 2048, 4096)
 COUNTS, EACH = (4, 16), 256
@@ -38,11 +36,12 @@ def take(host, name):
     taken = {}
     for size in SIZES:
         taken["floor", size] = outages.floor(host)
-        taken["ours", size, 1] = outages.ours(host, f"{name}m{size}", size)
+        taken["ours", size, 1], guests = outages.ours(host, f"{name}m{size}", size)
+        taken["cold", size] = outages.cold(host, *guests, size)
         taken["qemu", size] = outages.qemu(host, f"{name}q{size}", size)
-        taken["cold", size] = outages.cold(host, f"{name}c{size}", size)
     for count in COUNTS:
-        taken["ours", EACH, count] = outages.ours(host, f"{name}x{count}", EACH, count)
+        taken["ours", EACH, count], guests = outages.ours(host, f"{name}x{count}", EACH, count)
+        outages.switch_off(host, guests)
     taken["floor"] = statistics.median(taken["floor", size] for size in SIZES)
     return taken
 
@@ -54,11 +53,12 @@ def tell(host, rounds):
         f"milliseconds; {ROUNDS} rounds in turn, medians, and the smallest and largest; half of each guest's memory was written",
         f"the floor, the same kexec without a VM: {cell([taken['floor'] for taken in rounds])} ms; beyond the kexec: less what the kexec of the same update took",
         "the guest's view: its longest gap between two ticks of 10 ms by TSC; from outside: between two heartbeats; of several VMs the longest",
+        "page faults: of second-stage paging (KVM's pf_taken), from the guest's first instruction on the new kernel until the update is finished",
         f"{host.accel.why}; kernel {host.setup.release(host.new)}",
     ]
-    head = ["", "the guest's view", "from outside", "beyond the kexec", "prepare, while the guest runs", "parts of the pause"]
+    head = ["", "the guest's view", "from outside", "beyond the kexec", "prepare, while the guest runs", "page faults", "parts of the pause"]
     host.report.table("blackout", head, rows, notes)
-    host.report.table("blackout-goals", ["goal", "measured", ""], list(goals(rounds)), ["each round by itself, then the median"])
+    host.report.table("blackout-goals", measure.GOAL_HEAD, list(goals(rounds)), ["each round by itself, then the median"])
     bars = [(label(key), median_parts(rounds, key)) for key in [*keys, *((side, size) for size in SIZES for side in ("qemu", "cold"))]]
     host.report.picture("blackout", picture.bars("How long guests are away while their host gets another kernel", "ms", bars))
 
@@ -77,16 +77,12 @@ def row(rounds, key):
     parts = ", ".join(f"{part} {shown(value)}" for part, value in median_parts(rounds, key).items())
     inside = cell([each["inside"] for each in taken]) if ours else "-"
     prepare = cell([each["prepare"] for each in taken]) if ours else "-"
-    return [label(key), inside, cell([each["outside"] for each in taken]), cell(over), prepare, parts]
+    faults = cell([each["faults"] for each in taken]) if ours else "-"
+    return [label(key), inside, cell([each["outside"] for each in taken]), cell(over), prepare, faults, parts]
 
 
 def median_parts(rounds, key):
     return {part: statistics.median(each[key]["parts"][part] for each in rounds) for part in rounds[0][key]["parts"]}
-
-
-def cell(values):
-    low, high = shown(min(values)), shown(max(values))
-    return shown(statistics.median(values)) + ("" if low == high else f" ({low} to {high})")
 
 
 def beyond(taken):
@@ -129,5 +125,5 @@ def goals(rounds):
             lambda value: value >= 10,
         ),
     ]
-    for what, values, unit, reached in checks:
-        yield [what, f"{cell(values)} {unit}", "reached" if reached(statistics.median(values)) else "not reached"]
+    for check in checks:
+        yield measure.goal(*check)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers: read from what the kernel tells, and several rounds of them compared."""
 
+import os
 import re
 import statistics
 
@@ -73,9 +74,7 @@ class Compared:
         """The median, and the smallest and largest where they differ."""
         if side not in self.rounds:
             return "-"
-        values = self.rounds[side].values()
-        low, high = shown(min(values)), shown(max(values))
-        return shown(self.median(side)) + ("" if low == high else f" ({low} to {high})")
+        return cell(self.rounds[side].values())
 
     def ratios(self, ours, peer):
         """Ours to the peer's, each round by itself: what changes from round to round then hits both."""
@@ -98,6 +97,25 @@ class Compared:
 
 def shown(value):
     """Three digits that mean something."""
-    if value >= 100:
+    if abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def cell(values):
+    """The median, and the smallest and largest where they differ."""
+    low, high = shown(min(values)), shown(max(values))
+    return shown(statistics.median(values)) + ("" if low == high else f" ({low} to {high})")
+
+
+def goal(what, values, unit, reached):
+    """A row: what is promised, what came out in each round and in the median, and whether that is enough."""
+    return [what, f"{cell(values)} {unit}", "reached" if reached(statistics.median(values)) else "not reached"]
+
+
+GOAL_HEAD = ["goal", "measured", ""]
+
+
+def rounds(usual):
+    """How many a bench does. HOLDFAST_BENCH_ROUNDS is for a first look; medians want several."""
+    return int(os.environ.get("HOLDFAST_BENCH_ROUNDS", usual))

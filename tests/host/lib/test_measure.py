@@ -96,6 +96,17 @@ class Rounds(unittest.TestCase):
         self.assertEqual((compared.cell("ours"), compared.ratio("ours", "one")), ("-", "-"))
 
 
+class Goals(unittest.TestCase):
+    def test_the_median_decides(self):
+        row = measure.goal("small", [1, 9, 2], "%", lambda value: value < 5)
+        self.assertEqual(row, ["small", "2.00 (1.00 to 9.00) %", "reached"])
+        self.assertEqual(measure.goal("small", [9, 9, 2], "%", lambda value: value < 5)[2], "not reached")
+        self.assertEqual(len(measure.GOAL_HEAD), len(row))
+
+    def test_one_value_has_no_range_and_may_be_negative(self):
+        self.assertEqual((measure.cell([-120]), measure.cell([-12.34]), measure.cell([0.5, 0.5])), ("-120", "-12.3", "0.50"))
+
+
 class Tables(unittest.TestCase):
     def test_kept_for_json(self):
         report = Report("case")
