@@ -10,6 +10,9 @@ PACKAGES_BUILD="gcc libc6-dev make patch meson ninja-build pkg-config
     bc flex bison libelf-dev libssl-dev lz4 xz-utils
     python3 python3-yaml busybox-static kexec-tools curl jq ca-certificates git"
 
+# What tools/bench counts with.
+PACKAGES_BENCH="strace valgrind"
+
 # Checking it.
 PACKAGES_TEST="clang clang-format-19 clang-tidy clang-tools cppcheck acpica-tools mandoc shellcheck
     pyflakes3 e2fsprogs chromium-headless-shell"
