@@ -59,7 +59,6 @@ def choices(host):
     usual = host.cmdline("holdfast.resume")
     yield AS_IT_IS, (usual, host.initrd)
     yield "quiet: no kernel messages on the console", (f"{usual} quiet", host.initrd)
-    yield "no console on the serial line", (re.sub(r"console=\S+ ?", "", usual) + " console=tty0", host.initrd)
     yield "initcall_debug loglevel=8: more messages", (f"{usual} initcall_debug loglevel=8", host.initrd)
     yield "one processor started: maxcpus=1", (f"{usual} maxcpus=1", host.initrd)
     yield "rcupdate.rcu_expedited=1", (f"{usual} rcupdate.rcu_expedited=1", host.initrd)
