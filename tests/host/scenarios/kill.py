@@ -141,6 +141,11 @@ def delay_vmm(host):
     )
 
 
+def undelay_vmm(host):
+    """The next kernel has its vmm where the initrd has it."""
+    host.sh("mv /usr/bin/vmm.real /usr/bin/vmm; luoctl upgrade-vmm --all --vmm /usr/bin/vmm", 120)
+
+
 def in_new_kernel(host, one, two):
     """luod is killed before anything is retrieved, then when a guest's files are retrieved; then a vmm is, that has retrieved them."""
     host.kexec(next_kernel(host), new="7.3", timeout=120)
@@ -159,15 +164,14 @@ def in_new_kernel(host, one, two):
     for guest in (one, two):
         guest.attach()
     run_on(host, (one, two), when)
-    # The next kernel has its vmm where the initrd has it.
-    host.sh("mv /usr/bin/vmm.real /usr/bin/vmm; luoctl upgrade-vmm --all --vmm /usr/bin/vmm", 120)
+    undelay_vmm(host)
 
     host.kexec(next_kernel(host), new="7.3", timeout=120)
-    killer = host.spawn(
-        f"mkdir -p {LOGS}; until grep -q 'phase retrieved' {LOGS}/one.log 2>/dev/null; do :; done;"
-        " kill -9 $(for p in /proc/[0-9]*; do grep -q -a one $p/cmdline && readlink $p/exe | grep -q /vmm && echo ${p#/proc/}; done 2>/dev/null)"
-    )
+    delay_vmm(host)
     updates.start_luod(host)
+    host.until(f"[ -e {LOGS}/two.log ] && [ -e {LOGS}/one.log ]", 20, "both vmms are started")
+    killer = when_logged(host, one, "retrieved", f"kill -9 {pid_of(host, one)}")
+    host.sh("touch /run/go")
     host.finish(killer, 60)
     wait_listed(host, one, "failed", "luod lists the guest whose vmm was killed")
     why = updates.listed(host)["one"].get("why", "")
@@ -179,6 +183,7 @@ def in_new_kernel(host, one, two):
     for guest in (one, two):
         guest.attach()
     run_on(host, (one, two), when)
+    undelay_vmm(host)
 
 
 def vmm_in_prepare(host, one, two):
