@@ -20,6 +20,8 @@ static const char *const verb_names[AGENT_VERB_MAX] = {
 	[AGENT_EXPORT] = "export",
 	[AGENT_ADOPT] = "adopt",
 	[AGENT_RELEASE] = "release",
+	[AGENT_SNAPSHOT] = "snapshot",
+	[AGENT_RESTORE] = "restore",
 };
 
 static const char *const phase_names[AGENT_PHASE_MAX] = {

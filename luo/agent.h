@@ -32,6 +32,12 @@
  *   luod  {"type":"request", "seq":2, "verb":"resume"}       without a descriptor: to the new one,
  *                                                            or back to the one that has released
  *
+ * A guest that no kernel can hand over goes through a file:
+ *
+ *   luod  {"type":"request", "seq":7, "verb":"snapshot",     + an empty file: running -> frozen,
+ * all "timeout-ms":2000}                                of the guest in it; "abort": it goes on
+ *   luod  {"type":"request", "seq":1, "verb":"restore"}      + the file: waiting -> resumed
+ *
  * What a vmm answers and tells by itself:
  *
  *   vmm   {"type":"reply", "seq":7, "ok":true, "phase":"prepared", "timeline":[...]}
@@ -71,6 +77,8 @@ enum agent_verb {
 	AGENT_EXPORT,
 	AGENT_ADOPT,
 	AGENT_RELEASE,
+	AGENT_SNAPSHOT,
+	AGENT_RESTORE,
 	AGENT_VERB_MAX,
 };
 

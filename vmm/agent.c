@@ -223,6 +223,8 @@ static int perform(struct agent *a, const struct agent_request *request, const i
 		[AGENT_EXPORT] = VM_EXPORT,
 		[AGENT_ADOPT] = VM_ADOPT,
 		[AGENT_RELEASE] = VM_RELEASE,
+		[AGENT_SNAPSHOT] = VM_SNAPSHOT,
+		[AGENT_RESTORE] = VM_RESTORE,
 	};
 	struct vm_request mine = {
 		.verb = verbs[request->verb],

@@ -32,6 +32,10 @@ enum vm_verb {
 	VM_EXPORT,  /* prepare for an exchange of the vmm: see vm_exported() */
 	VM_ADOPT,   /* take over what another vmm exported, while that one runs the guest */
 	VM_RELEASE, /* frozen: give up the machine, so that who adopted can have its own */
+	/* All of the guest into the file session_fd, while it stands still. The user's goes on
+	 * after it; the agent's stays frozen, and VM_ABORT lets it go on. */
+	VM_SNAPSHOT,
+	VM_RESTORE, /* resumes the guest of the snapshot session_fd */
 	VM_QUIT,    /* in any phase: the process ends and gives up whatever it holds */
 	VM_VERB_MAX,
 };
@@ -46,8 +50,9 @@ enum vm_caller {
 struct vm_request {
 	enum vm_verb verb;
 	enum vm_caller caller;
-	uint32_t timeout_ms;  /* for freeze; 0: the default */
-	int session_fd;	      /* of the agent, for prepare and resume-preserved; else FD_NONE */
+	uint32_t timeout_ms; /* for freeze and snapshot; 0: the default */
+	int session_fd; /* of the agent, for prepare and resume-preserved; a snapshot's file; else
+			   FD_NONE */
 	struct source *table; /* for adopt: what was exported; else NULL */
 };
 

@@ -43,6 +43,9 @@ bool vm_holds_only_copy(const struct vm *vm)
 	/* Released, and could not be taken back: luod may be gone, and its duplicates with it. */
 	if (phase == UPDATE_FAILED && steps_have_table(vm->steps))
 		return true;
+	/* The file is. */
+	if (steps_have_snapshot(vm->steps))
+		return false;
 	/* The agent has a duplicate of a session that it passed. */
 	if (!vm->own_session)
 		return false;

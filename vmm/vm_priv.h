@@ -30,9 +30,28 @@ struct vm {
 	/* The request whose edge is under way. */
 	vm_done_fn *done;
 	void *done_opaque;
+	struct error snapshot_error; /* of one that failed, until its undo has ended */
+	bool snapshot_stays;	     /* the guest stays frozen after it */
 	bool own_session; /* this process opened the session: it finishes by itself, too */
 	bool over;	  /* the exit was told */
 };
+
+/* vm_verbs.c */
+int vm_start_edge(struct vm *vm, enum update_verb verb, update_done_fn *then, vm_done_fn *done,
+		  void *opaque, struct error *err);
+/* The end of a request's edges. */
+void vm_answer(void *opaque, int result, const struct error *err);
+/* The same after a resume: finishes what this process has taken up by itself. */
+void vm_resumed(void *opaque, int result, const struct error *err);
+/* Two drivers of one update would meet in the middle. -EPERM: the agent is the one. */
+int vm_refuse_beside_agent(const struct vm *vm, const struct vm_request *request,
+			   struct error *err);
+
+/* vm_snapshot.c: VM_SNAPSHOT and VM_RESTORE, as vm_request(); take the descriptor. */
+int vm_request_snapshot(struct vm *vm, const struct vm_request *request, vm_done_fn *done,
+			void *opaque, struct error *err);
+int vm_request_restore(struct vm *vm, const struct vm_request *request, vm_done_fn *done,
+		       void *opaque, struct error *err);
 
 /* vm.c */
 void vm_raise(struct vm *vm, unsigned int pending);

@@ -19,6 +19,8 @@ static const char *const verb_names[VM_VERB_MAX] = {
 	[VM_EXPORT] = "export",
 	[VM_ADOPT] = "adopt",
 	[VM_RELEASE] = "release",
+	[VM_SNAPSHOT] = "take a snapshot",
+	[VM_RESTORE] = "restore",
 	[VM_QUIT] = "quit",
 };
 
@@ -75,7 +77,7 @@ static int resume_guest(struct vm *vm, struct error *err)
 }
 
 /* The end of a request's edge, or of the edges that follow from it. */
-static void answer(void *opaque, int result, const struct error *err)
+void vm_answer(void *opaque, int result, const struct error *err)
 {
 	struct vm *vm = opaque;
 	vm_done_fn *done = vm->done;
@@ -97,18 +99,18 @@ static void finished(void *opaque, int result, const struct error *err)
 		log_error("finish: %s", error_message(err));
 }
 
-static void resumed(void *opaque, int result, const struct error *err)
+void vm_resumed(void *opaque, int result, const struct error *err)
 {
 	struct vm *vm = opaque;
 	bool finish = result == 0 && vm->own_session && update_phase(vm->update) == UPDATE_RESUMED;
 
-	answer(vm, result, err);
+	vm_answer(vm, result, err);
 	if (finish && !vm->over)
 		update_request(vm->update, UPDATE_FINISH, finished, vm, NULL);
 }
 
-static int start_edge(struct vm *vm, enum update_verb verb, update_done_fn *then, vm_done_fn *done,
-		      void *opaque, struct error *err)
+int vm_start_edge(struct vm *vm, enum update_verb verb, update_done_fn *then, vm_done_fn *done,
+		  void *opaque, struct error *err)
 {
 	int r = update_can(vm->update, verb, err);
 
@@ -146,7 +148,7 @@ static int choose_source(struct vm *vm, const struct vm_request *request, int se
 }
 
 /* Two drivers of one update would meet in the middle. Undoing is everybody's right. */
-static int refuse_beside_agent(struct vm *vm, const struct vm_request *request, struct error *err)
+int vm_refuse_beside_agent(const struct vm *vm, const struct vm_request *request, struct error *err)
 {
 	bool mine = vm->parts.config.agent[0] == '\0';
 
@@ -164,14 +166,14 @@ static int start_with_source(struct vm *vm, const struct vm_request *request, en
 	_cleanup_fd_ int fd = request->session_fd;
 	int r;
 
-	r = refuse_beside_agent(vm, request, err);
+	r = vm_refuse_beside_agent(vm, request, err);
 	if (r == 0)
 		r = update_can(vm->update, verb, err);
 	if (r == 0)
 		r = choose_source(vm, request, steal_fd(&fd), err);
 	if (r < 0)
 		return r;
-	return start_edge(vm, verb, then, done, opaque, err);
+	return vm_start_edge(vm, verb, then, done, opaque, err);
 }
 
 static int request_resume_preserved(struct vm *vm, const struct vm_request *request,
@@ -182,9 +184,9 @@ static int request_resume_preserved(struct vm *vm, const struct vm_request *requ
 
 	/* What is left to do after a finish that failed. */
 	if (update_phase(vm->update) == UPDATE_RESUMED)
-		return start_edge(vm, UPDATE_FINISH, answer, done, opaque, err);
+		return vm_start_edge(vm, UPDATE_FINISH, vm_answer, done, opaque, err);
 	mine.session_fd = steal_fd(&fd);
-	return start_with_source(vm, &mine, UPDATE_RESUME, resumed, done, opaque, err);
+	return start_with_source(vm, &mine, UPDATE_RESUME, vm_resumed, done, opaque, err);
 }
 
 /* luod holds the other end of an exchange. */
@@ -214,7 +216,7 @@ static int start_with_table(struct vm *vm, const struct vm_request *request, str
 	}
 	steps_set_source(vm->steps, table);
 	vm->own_session = false;
-	return start_edge(vm, verb, answer, done, opaque, err);
+	return vm_start_edge(vm, verb, vm_answer, done, opaque, err);
 }
 
 static int request_export(struct vm *vm, const struct vm_request *request, vm_done_fn *done,
@@ -245,19 +247,19 @@ static int request_release(struct vm *vm, const struct vm_request *request, vm_d
 			      "VM %s: it was prepared for a kexec, not for an "
 			      "exchange of its vmm",
 			      vm->parts.config.id);
-	return r < 0 ? r : start_edge(vm, UPDATE_RELEASE, answer, done, opaque, err);
+	return r < 0 ? r : vm_start_edge(vm, UPDATE_RELEASE, vm_answer, done, opaque, err);
 }
 
 static int request_freeze(struct vm *vm, const struct vm_request *request, vm_done_fn *done,
 			  void *opaque, struct error *err)
 {
-	int r = refuse_beside_agent(vm, request, err);
+	int r = vm_refuse_beside_agent(vm, request, err);
 
 	if (r < 0)
 		return r;
 	steps_set_freeze_timeout(vm->steps, request->timeout_ms ? request->timeout_ms
 								: FREEZE_TIMEOUT_MS_DEFAULT);
-	return start_edge(vm, UPDATE_FREEZE, answer, done, opaque, err);
+	return vm_start_edge(vm, UPDATE_FREEZE, vm_answer, done, opaque, err);
 }
 
 /* Verbs that are done when this returns. */
@@ -300,6 +302,22 @@ static int finish_now(struct vm *vm, enum vm_verb verb, vm_done_fn *done, void *
 	return r;
 }
 
+/* Takes the descriptor. */
+static int request_with_fd(struct vm *vm, const struct vm_request *request, vm_done_fn *done,
+			   void *opaque, struct error *err)
+{
+	switch ((int)request->verb) {
+	case VM_PREPARE:
+		return start_with_source(vm, request, UPDATE_PREPARE, vm_answer, done, opaque, err);
+	case VM_SNAPSHOT:
+		return vm_request_snapshot(vm, request, done, opaque, err);
+	case VM_RESTORE:
+		return vm_request_restore(vm, request, done, opaque, err);
+	default:
+		return request_resume_preserved(vm, request, done, opaque, err);
+	}
+}
+
 static void source_freep(struct source **p)
 {
 	source_free(*p);
@@ -315,15 +333,15 @@ int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done
 	mine.table = NULL;
 	switch (request->verb) {
 	case VM_PREPARE:
-		mine.session_fd = steal_fd(&fd);
-		return start_with_source(vm, &mine, UPDATE_PREPARE, answer, done, opaque, err);
 	case VM_RESUME_PRESERVED:
+	case VM_SNAPSHOT:
+	case VM_RESTORE:
 		mine.session_fd = steal_fd(&fd);
-		return request_resume_preserved(vm, &mine, done, opaque, err);
+		return request_with_fd(vm, &mine, done, opaque, err);
 	case VM_FREEZE:
 		return request_freeze(vm, request, done, opaque, err);
 	case VM_THAW:
-		return start_edge(vm, UPDATE_THAW, answer, done, opaque, err);
+		return vm_start_edge(vm, UPDATE_THAW, vm_answer, done, opaque, err);
 	case VM_ABORT:
 		/* Nothing to give up is what was asked for. */
 		if (update_phase(vm->update) == UPDATE_RUNNING && !update_is_busy(vm->update)) {
@@ -331,9 +349,9 @@ int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done
 				done(opaque, 0, NULL);
 			return 0;
 		}
-		return start_edge(vm, UPDATE_ABORT, answer, done, opaque, err);
+		return vm_start_edge(vm, UPDATE_ABORT, vm_answer, done, opaque, err);
 	case VM_FINISH:
-		return start_edge(vm, UPDATE_FINISH, answer, done, opaque, err);
+		return vm_start_edge(vm, UPDATE_FINISH, vm_answer, done, opaque, err);
 	case VM_EXPORT:
 		return request_export(vm, &mine, done, opaque, err);
 	case VM_ADOPT:
@@ -345,7 +363,7 @@ int vm_request(struct vm *vm, const struct vm_request *request, vm_done_fn *done
 		if (update_phase(vm->update) == UPDATE_LOADED && vm->parts.held &&
 		    !update_is_busy(vm->update)) {
 			vm->parts.held = false;
-			return start_edge(vm, UPDATE_RUN, resumed, done, opaque, err);
+			return vm_start_edge(vm, UPDATE_RUN, vm_resumed, done, opaque, err);
 		}
 		return finish_now(vm, request->verb, done, opaque, err);
 	case VM_PAUSE:

@@ -41,7 +41,7 @@ void new_vm(bool resume)
 		strcpy(config.kernel, "/kernel");
 	strcpy(config.agent, t.path);
 	config.memory = VM_MEMORY_MIN;
-	config.preserve_on_update = true;
+	config.preserve_on_update = !t.not_preservable;
 	assert_int_equal(vm_new(&config, resume, NULL, t.loop, &callbacks, NULL, &t.vm, &err), 0);
 	if (!resume)
 		assert_int_equal(vm_boot(t.vm, &err), 0);

@@ -25,6 +25,7 @@ struct vm_agent_test {
 	unsigned int fd_count; /* that the exported files came with */
 	struct agent_tokens tokens;
 	bool over;
+	bool not_preservable; /* VMs that are made from now on */
 };
 
 extern struct vm_agent_test t;

@@ -52,6 +52,7 @@ enum update_verb {
 	UPDATE_RUN,    /* inside of resume; on its own for a guest that was paused by its user */
 	UPDATE_FINISH,
 	UPDATE_ADOPT,	/* all of a resume that can be done before the guest is frozen */
+	UPDATE_STORE,	/* frozen: what was preserved is written to a disk */
 	UPDATE_RELEASE, /* for the vmm that adopted: what only one process can have is free */
 	UPDATE_VERB_MAX,
 };
@@ -70,6 +71,7 @@ const char *update_verb_name(enum update_verb verb);
 	X(DRAIN, INLINE)      /* devices finish what they have taken, and take no more */ \
 	X(SETTLE, INLINE)     /* what the guest asked for before the pause is heard */    \
 	X(SAVE, INLINE)	      /* state into its file */                                   \
+	X(STORE, WORK)	      /* all of it to a disk, if that is where it goes: slow */   \
 	X(CONTINUE, INLINE)   /* vCPUs into the guest again */                            \
 	X(CLOSE, WORK)	      /* the session and all in it given up: unpins guest RAM */  \
 	X(RELEASE, INLINE)    /* devices may give guest memory back again */              \

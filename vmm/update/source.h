@@ -3,7 +3,8 @@
  * Where a VM's descriptors go to before an update and come from after it, by token:
  *   - a LUO session that this process opens itself (no agent),
  *   - a LUO session whose descriptor the agent passed,
- *   - a plain table of descriptors, for an exchange of the vmm binary without a kexec.
+ *   - a plain table of descriptors, for an exchange of the vmm binary without a kexec,
+ *   - a file on a disk, which all of it is written to while the guest stands still.
  * The steps of an update do not know which. Calls may take long and are made from one thread at a
  * time.
  */
@@ -24,11 +25,15 @@ struct source_ops {
 			struct error *err);
 	int (*retrieve)(struct source *s, uint64_t token, const char *what, int *ret_fd,
 			struct error *err);
+	/* NULL: what was preserved is handed over as it is. */
+	int (*store)(struct source *s, struct error *err);
 	int (*finish)(struct source *s, struct error *err);
 	void (*close)(struct source *s);
 	bool (*is_open)(const struct source *s);
 	/* What is in it is a kernel's, and comes back after a kexec; else this kernel goes on. */
 	bool crosses_kexec;
+	/* No device of the host can be in it: the guest gives all of them up. */
+	bool without_devices;
 	void (*free)(struct source *s);
 };
 
@@ -60,6 +65,15 @@ unsigned int source_table_entries(const struct source *s, const struct source_en
 
 bool source_is_table(const struct source *s);
 
+/*
+ * A snapshot in a file (update/snapshot_file.h), to be written (open, preserve, store) or read
+ * (take, retrieve). Takes snapshot_fd, even on failure. need: bytes that must be free on its disk
+ * before anything is begun.
+ */
+int source_snapshot_new(const char *id, int snapshot_fd, uint64_t need, struct source **ret,
+			struct error *err);
+bool source_is_snapshot(const struct source *s);
+
 /* Closes it if it is open: what was preserved or taken and not finished is given up. NULL is fine.
  */
 void source_free(struct source *s);
@@ -90,6 +104,13 @@ static inline int source_retrieve(struct source *s, uint64_t token, const char *
 				  struct error *err)
 {
 	return s->ops->retrieve(s, token, what, ret_fd, err);
+}
+
+/* Writes what was preserved to where it is to rest, of a source that does; the guest stands still
+ * meanwhile. */
+static inline int source_store(struct source *s, struct error *err)
+{
+	return s->ops->store ? s->ops->store(s, err) : 0;
 }
 
 /* What was never retrieved is freed now. */

@@ -45,6 +45,7 @@ const struct update_steps update_real_steps = {
 			[UPDATE_STEP_DRAIN] = {step_drain, undo_drain},
 			[UPDATE_STEP_SETTLE] = {step_settle, NULL},
 			[UPDATE_STEP_SAVE] = {step_save, undo_save},
+			[UPDATE_STEP_STORE] = {step_store, NULL},
 			[UPDATE_STEP_CONTINUE] = {step_continue, NULL},
 			[UPDATE_STEP_CLOSE] = {step_close, NULL},
 			[UPDATE_STEP_RELEASE] = {step_release, NULL},
@@ -136,6 +137,11 @@ void steps_set_freeze_timeout(struct steps *s, unsigned int timeout_ms)
 bool steps_session_is_open(const struct steps *s)
 {
 	return source_is_open(s->source);
+}
+
+bool steps_have_snapshot(const struct steps *s)
+{
+	return source_is_open(s->source) && source_is_snapshot(s->source);
 }
 
 bool steps_have_table(const struct steps *s)

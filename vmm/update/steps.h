@@ -37,7 +37,9 @@ void steps_stop_waiting(struct steps *steps, const struct error *why);
 
 bool steps_session_is_open(const struct steps *steps);
 
-/* Whether what is preserved or was taken up is a table of descriptors: an exchange of the vmm. */
+/* Whether what is preserved or was taken up is in a file on a disk. */
+bool steps_have_snapshot(const struct steps *steps);
+/* Whether it is a table of descriptors: an exchange of the vmm. */
 bool steps_have_table(const struct steps *steps);
 /* What is in it, borrowed; 0: there is none. */
 unsigned int steps_table(const struct steps *steps, const struct source_entry **ret);

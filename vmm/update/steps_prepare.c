@@ -26,7 +26,8 @@ int step_preflight(void *opaque, struct error *err)
 	struct problems problems = {0};
 
 	timeline_begin(s->timeline, TIMELINE_PREFLIGHT);
-	if (!s->parts->config.preserve_on_update)
+	/* A snapshot is what is left to such a VM. */
+	if (!s->parts->config.preserve_on_update && !source_is_snapshot(s->source))
 		problem_add(&problems,
 			    "it was started without --preserve-on-update: start it anew with it");
 	if (machine_can_preserve(s->parts->machine, &why) < 0)
@@ -84,10 +85,11 @@ int step_state_file(void *opaque, struct error *err)
 	struct steps *s = opaque;
 	struct machine *machine = s->parts->machine;
 	size_t size;
-	int r;
+	int r = 0;
 
 	/* Here and not on the update's thread: devices come and go on the loop's. */
-	r = machine_keep_devices(machine, !source_crosses_kexec(s->source), &s->kept, err);
+	if (!s->source->ops->without_devices)
+		r = machine_keep_devices(machine, !source_crosses_kexec(s->source), &s->kept, err);
 	if (r < 0)
 		return r;
 	size = machine_state_size_max(machine) + RECORD_SIZE_MAX;
@@ -149,8 +151,8 @@ int step_preserve(void *opaque, struct error *err)
 
 		snprintf(what, sizeof(what), "guest RAM %u (%llu MiB at %#llx)", i,
 			 (unsigned long long)(region->size / MIB), (unsigned long long)region->gpa);
-		/* A table keeps files as they are: what the guest never touched costs nothing. */
-		r = source_is_table(s->source) ? 0 : populate(region, what, err);
+		/* Only a kernel needs it: elsewhere what the guest never touched costs nothing. */
+		r = source_crosses_kexec(s->source) ? populate(region, what, err) : 0;
 		if (r == 0)
 			r = source_preserve(s->source, region->fd, TOKEN_RAM_FIRST + i, what, err);
 		if (r < 0)

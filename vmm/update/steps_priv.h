@@ -60,6 +60,7 @@ void undo_drain(void *opaque);
 int step_settle(void *opaque, struct error *err);
 int step_save(void *opaque, struct error *err);
 void undo_save(void *opaque);
+int step_store(void *opaque, struct error *err);
 int step_continue(void *opaque, struct error *err);
 void steps_settled(void *opaque);
 int steps_make_writer(struct steps *s, struct error *err);

@@ -74,7 +74,7 @@ static const char *const verb_names[UPDATE_VERB_MAX] = {
 	[UPDATE_PREPARE] = "prepare", [UPDATE_FREEZE] = "freeze", [UPDATE_THAW] = "thaw",
 	[UPDATE_ABORT] = "abort",     [UPDATE_RESUME] = "resume", [UPDATE_LOAD] = "load",
 	[UPDATE_RUN] = "run",	      [UPDATE_FINISH] = "finish", [UPDATE_ADOPT] = "adopt",
-	[UPDATE_RELEASE] = "release",
+	[UPDATE_RELEASE] = "release", [UPDATE_STORE] = "store",
 };
 
 const char *update_verb_name(enum update_verb verb)
@@ -118,6 +118,7 @@ const struct update_edge update_edges[] = {
 	     STEP(GIVE_UP)),
 	EDGE(FREEZE, PREPARED, FREEZING, FROZEN, PREPARED, TIMELINE_FREEZE, NO_VERB, STEP(PAUSE),
 	     STEP(DRAIN), STEP(SETTLE), STEP(SAVE)),
+	EDGE(STORE, FROZEN, FROZEN, FROZEN, FROZEN, NO_STAMP, NO_VERB, STEP(STORE)),
 	EDGE(THAW, FROZEN, FROZEN, PREPARED, FROZEN, NO_STAMP, NO_VERB, STEP(CONTINUE)),
 	EDGE(ABORT, PREPARED, PREPARED, RUNNING, PREPARED, NO_STAMP, NO_VERB, STEP(TAKE_BACK),
 	     STEP(CLOSE), STEP(RELEASE)),
