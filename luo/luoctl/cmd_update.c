@@ -11,7 +11,7 @@
 
 struct update_options {
 	const char *kernel, *initrd, *cmdline, *freeze_timeout, *prepare_timeout, *pause_timeout,
-		*at_once, *order, *on_unpreservable, *shutdown_timeout;
+		*at_once, *order, *on_unpreservable, *shutdown_timeout, *snapshot_dir;
 	bool reuse_cmdline, dry_run, no_wait, skip_preflight;
 };
 
@@ -46,6 +46,8 @@ static int make_body(const struct ctl *ctl, const struct update_options *o, json
 		r = ctl_set_number(body, "at-once", o->at_once, err);
 	if (r == 0)
 		r = ctl_set_number(body, "shutdown-timeout-ms", o->shutdown_timeout, err);
+	if (r == 0)
+		r = ctl_set_file(ctl, body, "snapshot-dir", o->snapshot_dir, err);
 	if (o->on_unpreservable)
 		json_object_set_new(body, "on-unpreservable", json_string(o->on_unpreservable));
 	if (o->order)
@@ -145,7 +147,7 @@ static int run_preflight(const struct ctl *ctl, const struct update_options *o, 
 		.kernel = o->kernel, .initrd = o->initrd, .cmdline = o->cmdline};
 	_cleanup_report_ struct report report = {0};
 	_cleanup_json_ json_t *keep = NULL;
-	bool without = o->on_unpreservable && strcmp(o->on_unpreservable, "shutdown") == 0;
+	bool without = o->on_unpreservable && strcmp(o->on_unpreservable, "refuse") != 0;
 	int r = ctl_preflight(ctl, true, without, &request, &report, &keep, err);
 
 	if (r < 0)
@@ -176,6 +178,7 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 		{"order", &o.order, NULL},
 		{"on-unpreservable", &o.on_unpreservable, NULL},
 		{"shutdown-timeout", &o.shutdown_timeout, NULL},
+		{"snapshot-dir", &o.snapshot_dir, NULL},
 		{"dry-run", NULL, &o.dry_run},
 		{"no-wait", NULL, &o.no_wait},
 		{"skip-preflight", NULL, &o.skip_preflight},

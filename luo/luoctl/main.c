@@ -27,7 +27,8 @@ static const struct ctl_command commands[] = {
 	{"update",
 	 "--kernel FILE [--initrd FILE] [--cmdline TEXT | --reuse-cmdline]\n"
 	 "           [--freeze-timeout MS] [--prepare-timeout MS] [--pause-timeout MS]\n"
-	 "           [--at-once N] [--order ID,...] [--on-unpreservable refuse|shutdown]\n"
+	 "           [--at-once N] [--order ID,...] [--on-unpreservable refuse|shutdown|snapshot]\n"
+	 "           [--snapshot-dir DIR]\n"
 	 "           [--shutdown-timeout MS] [--dry-run] [--no-wait]\n"
 	 "           [--skip-preflight]",
 	 "take all VMs through a kexec into another kernel", cmd_update},

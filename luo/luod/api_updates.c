@@ -75,13 +75,17 @@ static int read_config(json_t *body, struct update_config *config, struct error 
 						     UPDATE_AT_ONCE_MAX);
 	config->shutdown_timeout_ms = (unsigned int)json_get_u64(
 		&r, "shutdown-timeout-ms", UPDATE_SHUTDOWN_TIMEOUT_MS, 1, API_TIMEOUT_MAX_MS);
+	snprintf(config->snapshot_dir, sizeof(config->snapshot_dir), "%s",
+		 json_get_string(&r, "snapshot-dir", "", sizeof(config->snapshot_dir)));
 	policy = json_get_string(&r, "on-unpreservable", "refuse", 32);
 	config->order = json_get_array(&r, "order"); /* borrowed from the body */
 	json_reader_end(&r);
 	if (strcmp(policy, "shutdown") == 0)
 		config->unpreservable = UNPRESERVABLE_SHUTDOWN;
+	else if (strcmp(policy, "snapshot") == 0)
+		config->unpreservable = UNPRESERVABLE_SNAPSHOT;
 	else if (strcmp(policy, "refuse") != 0)
-		problem_add(&problems, "on-unpreservable: must be refuse or shutdown");
+		problem_add(&problems, "on-unpreservable: must be refuse, shutdown or snapshot");
 	if (config->kernel[0] != '/')
 		problem_add(&problems, "kernel: must be an absolute path");
 	if (config->initrd[0] && config->initrd[0] != '/')

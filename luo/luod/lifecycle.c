@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "luo/client.h"
 #include "luo/luod/resume.h"
+#include "luo/luod/snapshot.h"
 #include "luo/luod/spawn.h"
 #include "luo/luod/state_file.h"
 #include "luo/luod/update.h"
@@ -181,6 +182,10 @@ static int discard_session(struct vm *vm, struct error *err)
 	char name[LUO_SESSION_NAME_SIZE];
 	int r;
 
+	if (vm->record->snapshot[0]) {
+		snapshot_forget(vm->record);
+		return 0;
+	}
 	if (vm->session_fd < 0) {
 		snprintf(name, sizeof(name), LUO_VM_SESSION_PREFIX "%s", vm->record->id);
 		r = luo_session_retrieve(name, LUO_OPEN_TIMEOUT_MS, &vm->session_fd, err);
@@ -364,6 +369,7 @@ void lifecycle_on_hello(struct vm *vm)
 		break;
 	case AGENT_PHASE_RUNNING:
 		vm->record->resume = false;
+		snapshot_forget(vm->record);
 		handover_drop(&vm->handover);
 		resume_check_end(vm->luod);
 		break;

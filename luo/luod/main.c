@@ -171,6 +171,7 @@ static void take_down(struct luod *luod)
 	events_free(luod->events);
 	loop_timer_free(luod->save_timer);
 	loop_timer_free(luod->api_timer);
+	loop_timer_free(luod->snapshot_timer);
 	close_fdp(&luod->host_session);
 	loop_free(luod->loop);
 }

@@ -55,7 +55,8 @@ struct vm_record {
 	bool preserve;	    /* may be taken through an update */
 	bool keeps_devices; /* has devices of the host with policy=preserve */
 	bool in_update;	    /* belongs to the current update */
-	bool resume;	    /* its memory is in the session vm:<id> of the previous kernel */
+	bool resume; /* its memory is in the session vm:<id> of the previous kernel, or in a file */
+	char snapshot[PATH_MAX]; /* that file; "" for none */
 	char binary[PATH_MAX];
 	char config[PATH_MAX]; /* configuration it was started with; "" when others started it */
 	char api_socket[PATH_MAX];

@@ -29,6 +29,9 @@ static json_t *record_to_json(const struct vm_record *record)
 		json_object_set_new(json, "owner", json_integer((json_int_t)record->owner));
 	if (json && record->keeps_devices)
 		json_object_set_new(json, "keeps-devices", json_true());
+	/* So are those that are not there. */
+	if (json && record->snapshot[0])
+		json_object_set_new(json, "snapshot", json_string(record->snapshot));
 	return json;
 }
 
@@ -100,6 +103,7 @@ static void read_record(json_t *json, const char *path, struct registry *reg,
 	copy_string(&r, "config", record->config, sizeof(record->config));
 	copy_string(&r, "api-socket", record->api_socket, sizeof(record->api_socket));
 	copy_string(&r, "version", record->version, sizeof(record->version));
+	copy_string(&r, "snapshot", record->snapshot, sizeof(record->snapshot));
 	copy_string(&r, "why", record->why, sizeof(record->why));
 	record->pid = (pid_t)json_get_u64(&r, "pid", 0, 0, INT32_MAX);
 	record->memory = json_get_u64(&r, "memory", 0, 0, INT64_MAX);

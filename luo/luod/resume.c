@@ -10,11 +10,14 @@
 #include "luo/client.h"
 #include "luo/luod/lifecycle.h"
 #include "luo/luod/registry_memfd.h"
+#include "luo/luod/snapshot.h"
 #include "luo/luod/update.h"
 
 /* Retrieving takes time in proportion to the guest's memory, finishing too. */
 #define RESUME_DEADLINE_MS 300000U
 #define FINISH_DEADLINE_MS 120000U
+/* How often a snapshot is looked for whose disk is not mounted yet. */
+#define SNAPSHOT_RETRY_MS 1000U
 
 static void mark_preserved(struct luod *luod)
 {
@@ -75,6 +78,36 @@ static unsigned int count_on_their_way(const struct luod *luod)
 	return count;
 }
 
+static void start_more(struct luod *luod);
+
+static void look_again(void *opaque)
+{
+	start_more(opaque);
+}
+
+/* It is told as a reason, so that an update need not wait for it for ever; but luod looks on. */
+static void wait_for_snapshot(struct vm *vm)
+{
+	struct luod *luod = vm->luod;
+	struct vm_record *record = vm->record;
+	char why[ERROR_MESSAGE_MAX];
+	struct error err = ERROR_INIT;
+
+	if (!luod->snapshot_timer &&
+	    loop_timer_new(luod->loop, look_again, luod, &luod->snapshot_timer, &err) < 0)
+		log_warning("%s", error_message(&err));
+	if (luod->snapshot_timer)
+		loop_timer_arm(luod->snapshot_timer, SNAPSHOT_RETRY_MS * NSEC_PER_MSEC, 0);
+	if (record->why[0])
+		return;
+	snprintf(why, sizeof(why),
+		 "its guest is in %.512s, which is not there yet: mount the disk that it is on",
+		 record->snapshot);
+	registry_set_text(record->why, sizeof(record->why), why);
+	log_warning("vm %s: %s", record->id, record->why);
+	luod_changed(luod);
+}
+
 /*
  * As many at once as the processors bear: more would not be sooner, and each would be later. The
  * order is that of the registry.
@@ -94,6 +127,10 @@ static void start_more(struct luod *luod)
 			break;
 		if (record->status != VM_PRESERVED || record->vm->taking_up)
 			continue;
+		if (snapshot_is_missing(record)) {
+			wait_for_snapshot(record->vm);
+			continue;
+		}
 		record->vm->taking_up = true;
 		if (lifecycle_resume(record->vm, NULL, &err) < 0)
 			resume_failed(record->vm, error_message(&err));
@@ -130,6 +167,7 @@ static void on_finished(struct vm *vm, int result, struct error *err, void *opaq
 		close_fdp(&vm->session_fd);
 		handover_drop(&vm->handover);
 		vm->record->resume = false;
+		snapshot_forget(vm->record);
 		vm->record->why[0] = '\0';
 		log_info("vm %s: goes on on this kernel", vm->record->id);
 	}
@@ -184,6 +222,19 @@ void resume_take_back(struct vm *vm)
 
 	vm->record->resume = true;
 	if (vm_request(vm, &request, RESUME_DEADLINE_MS, FD_NONE, on_resumed, NULL, &err) < 0)
+		resume_failed(vm, error_message(&err));
+}
+
+static void send_snapshot(struct vm *vm)
+{
+	struct agent_request request = {.verb = AGENT_RESTORE};
+	_cleanup_fd_ int fd = FD_NONE;
+	struct error err = ERROR_INIT;
+	int r = snapshot_open(vm->record, &fd, &err);
+
+	if (r == 0)
+		r = vm_request(vm, &request, RESUME_DEADLINE_MS, fd, on_resumed, NULL, &err);
+	if (r < 0)
 		resume_failed(vm, error_message(&err));
 }
 
@@ -259,6 +310,10 @@ void resume_hand_over(struct vm *vm)
 	vm->record->resume = true;
 	if (vm->handover.tokens.count > 0) {
 		send_handover(vm);
+		return;
+	}
+	if (vm->record->snapshot[0]) {
+		send_snapshot(vm);
 		return;
 	}
 	if (vm->session_fd < 0) {

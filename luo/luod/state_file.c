@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "luo/luod/snapshot.h"
 
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_SIZE 37
@@ -144,6 +145,8 @@ void state_file_settle(struct luod *luod)
 		return;
 	log_warning("update %s: the luod that ran it ended during it; its guests go on here",
 		    update->id);
+	for (struct vm_record *record = luod->registry.vms; record; record = record->next)
+		snapshot_forget(record);
 	update->state = UPDATE_FAILED;
 	registry_set_text(update->why, sizeof(update->why), "luod ended during it");
 	registry_archive_update(&luod->registry);

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "luo/client.h"
+#include "luo/luod/update_snapshot.h"
 
 unsigned int update_default_at_once(void)
 {
@@ -38,18 +39,19 @@ int update_check_vm(const struct vm_record *record, struct error *err)
 		return error_set(err, -EBUSY, "vm %s: its vmm is not connected (%s)", record->id,
 				 vm_status_name(record->status));
 	}
-	if (!record->preserve)
-		return error_set(
-			err, -EPERM,
-			"vm %s: it was started without preserve-on-update; stop it, or start"
-			" it again with that",
-			record->id);
 	if (record->vm && record->vm->upgrade)
 		return error_set(err, -EBUSY, "vm %s: its vmm is being exchanged; wait for that",
 				 record->id);
 	if (record->phase != AGENT_PHASE_RUNNING)
 		return error_set(err, -EBUSY, "vm %s: it is %s; wait until it runs", record->id,
 				 agent_phase_name(record->phase));
+	/* The last: it is what a policy can be about. */
+	if (!record->preserve)
+		return error_set(
+			err, -EPERM,
+			"vm %s: it was started without preserve-on-update; stop it, or start"
+			" it again with that",
+			record->id);
 	return 0;
 }
 
@@ -62,7 +64,9 @@ static void check_vms(struct luod *luod, const struct update_config *config,
 
 		record->vm->shut_down =
 			r == -EPERM && config->unpreservable == UNPRESERVABLE_SHUTDOWN;
-		if (r == 0 || record->vm->shut_down)
+		record->vm->by_snapshot =
+			r == -EPERM && config->unpreservable == UNPRESERVABLE_SNAPSHOT;
+		if (r == 0 || record->vm->shut_down || record->vm->by_snapshot)
 			continue;
 		problem_add(problems, "%s", error_message(&err));
 		*code = r;
@@ -98,6 +102,14 @@ static int check_all(struct luod *luod, struct update_config *config, struct err
 		code = r;
 	}
 	check_vms(luod, config, &problems, &code);
+	error_clear(&why);
+	r = config->unpreservable == UNPRESERVABLE_SNAPSHOT
+		    ? snapshot_check_folder(config->snapshot_dir, &why)
+		    : 0;
+	if (r < 0) {
+		problem_add(&problems, "%s", error_message(&why));
+		code = r;
+	}
 	if (!problems.count)
 		return 0;
 	return error_set(err, code, "%s", problems.text);
@@ -147,6 +159,7 @@ static int new_record(struct luod *luod, const struct update_config *config, str
 		if (record->in_update)
 			record->why[0] = '\0';
 		record->vm->asked_prepare = record->vm->asked_freeze = false;
+		record->vm->asked_snapshot = false;
 		record->vm->asked_round = 0;
 	}
 	return 0;
@@ -189,7 +202,7 @@ static void on_ended(void *opaque, int result, const struct error *err)
 	json_decref(u->config.order);
 	loop_timer_free(u->shutdown_timer);
 	for (struct vm_record *vm = luod->registry.vms; vm; vm = vm->next)
-		vm->vm->shut_down = false;
+		vm->vm->shut_down = vm->vm->by_snapshot = false;
 	luod->registry.tsc_khz = luod_tsc_khz(luod);
 	registry_archive_update(&luod->registry);
 	luod->update = NULL;

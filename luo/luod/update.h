@@ -20,6 +20,7 @@ unsigned int update_default_at_once(void);
 enum update_unpreservable {
 	UNPRESERVABLE_REFUSE,	/* there is no update */
 	UNPRESERVABLE_SHUTDOWN, /* it is shut down when all others are prepared */
+	UNPRESERVABLE_SNAPSHOT, /* it goes through the update in a file */
 };
 
 struct update_config {
@@ -32,6 +33,7 @@ struct update_config {
 	unsigned int prepare_timeout_ms;
 	unsigned int pause_timeout_ms; /* from the first freeze to reboot(2); 0: none of its own */
 	enum update_unpreservable unpreservable;
+	char snapshot_dir[PATH_MAX];	  /* where those files are; "" for none */
 	unsigned int shutdown_timeout_ms; /* until a guest that is shut down is switched off */
 	unsigned int at_once;		  /* so many VMs prepare, or are taken up, side by side */
 	json_t *order; /* owned: ids of VMs that come first; NULL: as they came */
@@ -43,6 +45,7 @@ struct update_question {
 	unsigned int timeout_ms; /* on the wire, 0 for none */
 	unsigned int deadline_ms;
 	bool with_session;    /* a duplicate of the VM's session goes with it */
+	bool with_snapshot;   /* the file for its snapshot does */
 	bool undo;	      /* failures are logged and do not stop it */
 	unsigned int at_once; /* as many are asked, the next when one has answered; 0: all */
 	bool (*wanted)(struct vm *vm);

@@ -25,11 +25,18 @@ static bool has_left(const struct vm *vm)
 static bool cannot_be_preserved(const struct update *u, int result)
 {
 	return u->question.verb == AGENT_PREPARE && result == -EOPNOTSUPP &&
-	       u->config.unpreservable == UNPRESERVABLE_SHUTDOWN;
+	       u->config.unpreservable != UNPRESERVABLE_REFUSE;
 }
 
-static void update_without(struct vm *vm, const struct error *err)
+static void update_without(const struct update *u, struct vm *vm, const struct error *err)
 {
+	if (u->config.unpreservable == UNPRESERVABLE_SNAPSHOT) {
+		log_warning("%s; it goes through the update in a file", error_message(err));
+		close_fdp(&vm->session_fd);
+		vm->asked_prepare = false;
+		vm->by_snapshot = true;
+		return;
+	}
 	log_warning("%s; it is going to be shut down", error_message(err));
 	update_leave(vm);
 	vm->asked_prepare = false;
@@ -45,7 +52,7 @@ static void on_answer(struct vm *vm, int result, struct error *err, void *opaque
 	if (result < 0 && has_left(vm))
 		update_leave(vm);
 	else if (cannot_be_preserved(u, result))
-		update_without(vm, err);
+		update_without(u, vm, err);
 	else if (result < 0)
 		note_failure(u, vm, result, err);
 	u->waiting--;
@@ -60,11 +67,13 @@ static void ask_one(struct update *u, struct vm *vm)
 {
 	const struct update_question *question = &u->question;
 	struct agent_request request = {.verb = question->verb, .timeout_ms = question->timeout_ms};
+	int fd = question->with_session ? vm->session_fd : FD_NONE;
 	struct error err = ERROR_INIT;
 	int r;
 
-	r = vm_request(vm, &request, question->deadline_ms,
-		       question->with_session ? vm->session_fd : FD_NONE, on_answer, u, &err);
+	if (question->with_snapshot)
+		fd = vm->snapshot.fd;
+	r = vm_request(vm, &request, question->deadline_ms, fd, on_answer, u, &err);
 	if (r == 0)
 		u->waiting++;
 	else

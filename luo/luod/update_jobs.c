@@ -115,7 +115,7 @@ int job_sessions(struct update *u, struct error *err)
 	for (struct vm_record *record = reg->vms; record; record = record->next) {
 		struct new_session *session = &job->vms[job->count];
 
-		if (!record->in_update)
+		if (!record->in_update || record->vm->by_snapshot)
 			continue;
 		snprintf(session->id, sizeof(session->id), "%s", record->id);
 		session->fd = FD_NONE;

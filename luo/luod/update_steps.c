@@ -15,6 +15,7 @@
 #include "luo/luod/update_ask.h"
 #include "luo/luod/update_jobs.h"
 #include "luo/luod/update_shutdown.h"
+#include "luo/luod/update_snapshot.h"
 
 /* What luod waits on top of what it grants a vmm. */
 #define GRACE_MS 5000U
@@ -57,7 +58,7 @@ static int undo_sessions(void *opaque)
 
 static bool want_prepare(struct vm *vm)
 {
-	return vm->asked_prepare = true;
+	return !vm->by_snapshot && (vm->asked_prepare = true);
 }
 
 static int run_prepare(void *opaque, struct error *err)
@@ -109,6 +110,27 @@ static int run_shutdown(void *opaque, struct error *err)
 	return shutdown_begin(opaque, err);
 }
 
+static int run_snapshot(void *opaque, struct error *err)
+{
+	return snapshot_begin(opaque, err);
+}
+
+static int undo_snapshot(void *opaque)
+{
+	return snapshot_undo(opaque);
+}
+
+static int run_keep(void *opaque, struct error *err)
+{
+	return snapshot_keep(opaque, err);
+}
+
+static int undo_keep(void *opaque)
+{
+	snapshot_unkeep(opaque);
+	return 0;
+}
+
 static int run_flush(void *opaque, struct error *err)
 {
 	return job_sync(opaque, UPDATE_SYNC_TIMEOUT_MS, err);
@@ -131,7 +153,7 @@ static int refuse_newcomers(const struct update *u, struct error *err)
 
 static bool want_freeze(struct vm *vm)
 {
-	return vm->asked_freeze = true;
+	return !vm->by_snapshot && (vm->asked_freeze = true);
 }
 
 static int run_freeze(void *opaque, struct error *err)
@@ -199,8 +221,11 @@ const struct update_step update_steps[] = {
 	{"sessions", UPDATE_PREPARING, run_sessions,
 	 undo_sessions}, /* luod holds one for each VM */
 	{"prepare", UPDATE_PREPARING, run_prepare,
-	 undo_prepare},					      /* memory is preserved; guests run */
-	{"shutdown", UPDATE_PREPARING, run_shutdown, NULL},   /* who cannot come along has ended */
+	 undo_prepare},					    /* memory is preserved; guests run */
+	{"shutdown", UPDATE_PREPARING, run_shutdown, NULL}, /* who cannot come along has ended */
+	{"snapshot", UPDATE_PREPARING, run_snapshot,
+	 undo_snapshot},				      /* who goes by a file stands still */
+	{"keep", UPDATE_PREPARING, run_keep, undo_keep},      /* the files have their names */
 	{"flush", UPDATE_PREPARING, run_flush, NULL},	      /* file systems are nearly clean */
 	{"freeze", UPDATE_FREEZING, run_freeze, undo_freeze}, /* guests stand, states are written */
 	{"settle", UPDATE_FREEZING, run_settle, NULL},	      /* file systems are clean */

@@ -94,6 +94,8 @@ json_t *vm_view(const struct registry *reg, const struct vm_record *record)
 		json_object_set_new(view, "keeps-devices", json_true());
 	if (record->resume)
 		json_object_set_new(view, "resume", json_true());
+	if (record->snapshot[0])
+		json_object_set_new(view, "snapshot", json_string(record->snapshot));
 	if (record->why[0])
 		json_object_set_new(view, "why", json_string(record->why));
 	set_timeline(view, reg, record);

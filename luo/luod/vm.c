@@ -51,6 +51,7 @@ int vm_attach(struct luod *luod, struct vm_record *record, struct error *err)
 			  .record = record,
 			  .session_fd = FD_NONE,
 			  .pid_fd = FD_NONE,
+			  .snapshot = NEW_FILE_INIT,
 			  .next_seq = 1};
 	r = loop_timer_new(luod->loop, on_deadline, vm, &vm->timer, err);
 	if (r == 0)
@@ -97,6 +98,7 @@ void vm_forget(struct vm *vm)
 	close_fdp(&vm->pid_fd);
 	close_fdp(&vm->session_fd);
 	handover_drop(&vm->handover);
+	new_file_drop(&vm->snapshot);
 	free(vm);
 	record->vm = NULL;
 	registry_remove(&luod->registry, record);

@@ -6,6 +6,7 @@
 #ifndef HOLDFAST_LUOD_VM_H
 #define HOLDFAST_LUOD_VM_H
 
+#include "base/new_file.h"
 #include "luo/luod/handover.h"
 #include "luo/luod/luod.h"
 
@@ -43,6 +44,9 @@ struct vm {
 	struct loop_timer *timer;	  /* deadline of the request */
 	struct loop_timer *hello_timer;	  /* deadline of the hello of a vmm that luod started */
 	bool asked_prepare, asked_freeze; /* what an undo has to take back */
+	bool by_snapshot;		  /* it goes through the update in a file */
+	bool asked_snapshot;		  /* what an undo has to take back */
+	struct new_file snapshot;	  /* that file, until it has its name */
 	bool shut_down;			  /* an update takes place without it: it is to end */
 	unsigned int asked_round;	  /* the last question of an update that came to it */
 	bool taking_up; /* in the new kernel: has one of the places for those that load at once */

@@ -131,7 +131,8 @@ static const enum agent_phase phase_after[AGENT_VERB_MAX] = {
 	[AGENT_THAW] = AGENT_PHASE_PREPARED,	[AGENT_ABORT] = AGENT_PHASE_RUNNING,
 	[AGENT_RESUME] = AGENT_PHASE_RESUMED,	[AGENT_FINISH] = AGENT_PHASE_RUNNING,
 	[AGENT_EXPORT] = AGENT_PHASE_PREPARED,	[AGENT_ADOPT] = AGENT_PHASE_ADOPTED,
-	[AGENT_RELEASE] = AGENT_PHASE_RELEASED,
+	[AGENT_RELEASE] = AGENT_PHASE_RELEASED, [AGENT_SNAPSHOT] = AGENT_PHASE_FROZEN,
+	[AGENT_RESTORE] = AGENT_PHASE_RESUMED,
 };
 
 /* Two files of a guest. */
@@ -180,7 +181,7 @@ static void refuse(struct played_vmm *vmm, const struct agent_request *request)
 	struct agent_reply reply = {
 		.seq = request->seq, .code = cannot ? -EOPNOTSUPP : -ENOMEM, .message = "no"};
 
-	if (request->verb == AGENT_RESUME)
+	if (request->verb == AGENT_RESUME || request->verb == AGENT_RESTORE)
 		vmm->phase = AGENT_PHASE_FAILED;
 	reply.phase = vmm->phase;
 	say(vmm, agent_reply_to_json(&reply));

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+
 #include "luo/luod/lifecycle.h"
 #include "luo/luod/registry_memfd.h"
 #include "luo/luod/resume.h"
@@ -423,10 +425,84 @@ static void test_state_file(void **state _unused_)
 	assert_int_equal(json_array_size(bench.luod.registry.history), 1);
 }
 
+static char snapshot_path[96];
+
+/* b came in a file, whose disk is mounted later. */
+static void start_luod_with_snapshot(void)
+{
+	struct error err = ERROR_INIT;
+
+	snprintf(snapshot_path, sizeof(snapshot_path), "%s/b.snapshot", bench.folder);
+	hand_over();
+	assert_int_equal(resume_probe(&bench.luod, &err), 1);
+	attach_all();
+	registry_set_text(bench_record(&bench, "b")->snapshot, PATH_MAX, snapshot_path);
+	resume_begin(&bench.luod);
+}
+
+static void mount_it(void)
+{
+	close(open(snapshot_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+}
+
+static bool b_is_started(struct bench *b _unused_)
+{
+	return bench_kernel.spawns == 2;
+}
+
+static void test_from_a_snapshot(void **state _unused_)
+{
+	start_luod_with_snapshot();
+	assert_int_equal(bench_kernel.spawns, 1);
+	assert_non_null(strstr(bench_record(&bench, "b")->why, "mount the disk"));
+	bench_connect(&bench, &bench.vmms[0], "a", AGENT_PHASE_WAITING);
+	bench_until(&bench, bench_update_ended);
+	assert_int_equal(update_state(), UPDATE_PARTIAL);
+	mount_it();
+	bench_until(&bench, b_is_started);
+	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_WAITING);
+	bench_until(&bench, bench_update_ended);
+	bench_settle(&bench);
+	assert_int_equal(update_state(), UPDATE_DONE);
+	assert_string_equal(bench.vmms[1].journal, "restore finish");
+	assert_int_equal(bench.vmms[1].sessions, 1);
+	/* Nobody can restore the guest of the past. */
+	assert_int_equal(access(snapshot_path, F_OK), -1);
+	assert_string_equal(bench_record(&bench, "b")->snapshot, "");
+	assert_string_equal(bench_record(&bench, "b")->why, "");
+}
+
+static void test_snapshot_is_refused(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	struct vm *vm;
+
+	start_luod_with_snapshot();
+	mount_it();
+	bench.vmms[1].conduct[AGENT_RESTORE] = REFUSE;
+	bench_until(&bench, b_is_started);
+	connect_both();
+	bench_until(&bench, bench_update_ended);
+	assert_int_equal(update_state(), UPDATE_PARTIAL);
+	assert_string_equal(bench_record(&bench, "b")->why, "vm b: restore: no");
+	/* It is kept until somebody says that it is to go. */
+	assert_int_equal(access(snapshot_path, F_OK), 0);
+	vm = bench_record(&bench, "b")->vm;
+	close_fdp(&bench.vmms[1].fd);
+	bench_settle(&bench);
+	lifecycle_on_gone(vm, "its vmm ended", false);
+	assert_int_equal(lifecycle_forget(vm, false, &err), -ENOTEMPTY);
+	assert_int_equal(access(snapshot_path, F_OK), 0);
+	assert_int_equal(lifecycle_forget(vm, true, &err), 0);
+	assert_int_equal(access(snapshot_path, F_OK), -1);
+}
+
 int main(void)
 {
 #define WITH_BENCH(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_from_a_snapshot, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshot_is_refused, set_up, tear_down),
 		WITH_BENCH(test_all_resumed),
 		WITH_BENCH(test_nothing_handed_over),
 		WITH_BENCH(test_damaged_registry),
