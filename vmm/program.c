@@ -103,6 +103,19 @@ static int api_resize_balloon(void *opaque, uint64_t size, struct error *err)
 	return vm_resize_balloon(p->vm, size, err);
 }
 
+static int open_doors(struct program *p, struct error *err);
+
+static int api_adopt(void *opaque, const char *id, const char *agent, struct error *err)
+{
+	struct program *p = opaque;
+	int r;
+
+	if (strcmp(vm_config(p->vm)->id, id) != 0)
+		return error_set(err, -EINVAL, "id: this is VM %s", vm_config(p->vm)->id);
+	r = vm_set_agent(p->vm, agent, err);
+	return r < 0 ? r : open_doors(p, err);
+}
+
 static const struct api_backend backend = {
 	.info = api_info,
 	.timeline = api_timeline,
@@ -114,6 +127,7 @@ static const struct api_backend backend = {
 	.remove_device = api_remove_device,
 	.resize_disk = api_resize_disk,
 	.resize_balloon = api_resize_balloon,
+	.adopt = api_adopt,
 };
 
 /* API and agent as the configuration says; what is there already stays. */

@@ -100,6 +100,9 @@ int vm_resize_disk(struct vm *vm, const char *id, uint64_t size, struct error *e
  * -EINVAL. */
 int vm_resize_balloon(struct vm *vm, uint64_t size, struct error *err);
 
+/* luod at that socket drives the updates of the VM from now on. -EPERM: another one does. */
+int vm_set_agent(struct vm *vm, const char *path, struct error *err);
+
 /* Whether what an update works on are exported files: an exchange of the vmm. */
 bool vm_has_table(const struct vm *vm);
 /* What VM_EXPORT made ready, descriptors borrowed; 0 in every other phase. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is asked of a VM from outside. */
+#include <stdio.h>
+#include <string.h>
+
 #include "base/log.h"
 #include "base/util.h"
 #include "vmm/vm_priv.h"
@@ -187,6 +190,23 @@ static int request_resume_preserved(struct vm *vm, const struct vm_request *requ
 		return vm_start_edge(vm, UPDATE_FINISH, vm_answer, done, opaque, err);
 	mine.session_fd = steal_fd(&fd);
 	return start_with_source(vm, &mine, UPDATE_RESUME, vm_resumed, done, opaque, err);
+}
+
+int vm_set_agent(struct vm *vm, const char *path, struct error *err)
+{
+	struct vm_config *config = &vm->parts.config;
+
+	if (config->agent[0] && strcmp(config->agent, path) != 0)
+		return error_set(err, -EPERM,
+				 "the updates of VM %s are driven by luod at %s already",
+				 config->id, config->agent);
+	/* A driver of its own is in the middle of one. */
+	if (!config->agent[0] && update_phase(vm->update) != UPDATE_RUNNING)
+		return error_set(err, -EBUSY,
+				 "VM %s: cannot be adopted in phase %s, only in running",
+				 config->id, update_phase_name(update_phase(vm->update)));
+	snprintf(config->agent, sizeof(config->agent), "%s", path);
+	return 0;
 }
 
 /* luod holds the other end of an exchange. */

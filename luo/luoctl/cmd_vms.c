@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* luoctl list, create, start, stop, owner, resume, forget */
+/* luoctl list, create, start, adopt, stop, owner, resume, forget */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -220,6 +220,28 @@ int cmd_resume(const struct ctl *ctl, int argc, char **argv)
 		ctl_print_json(doc);
 	else
 		printf("%s: being taken up; see luoctl list\n", argv[1]);
+	return CTL_OK;
+}
+
+int cmd_adopt(const struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_json_ json_t *body = json_object();
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	char path[256];
+
+	if (argc != 3 || !agent_id_is_valid(argv[1]))
+		return ctl_usage(argv[0], "name one VM and the socket of its API");
+	if (ctl_set_file(ctl, body, "api-socket", argv[2], &err) < 0)
+		return ctl_fail(argv[0], &err);
+	snprintf(path, sizeof(path), "/api/v1/vms/%s/adopt", argv[1]);
+	if (api_call(ctl, "POST", path, body, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	if (ctl->json)
+		ctl_print_json(doc);
+	else
+		printf("%s: %s (pid %lld)\n", argv[1], doc_string(doc, "phase"),
+		       doc_integer(doc, "pid"));
 	return CTL_OK;
 }
 

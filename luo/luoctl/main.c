@@ -16,6 +16,7 @@ static const struct ctl_command commands[] = {
 	 cmd_create},
 	{"start", "[--owner UID] FILE | ID",
 	 "start the VM that the JSON file describes, or one that ended", cmd_start},
+	{"adopt", "ID API-SOCKET", "take a VM that runs without luod into its care", cmd_adopt},
 	{"stop", "[--force] ID", "press a VM's power button, or end it at once", cmd_stop},
 	{"owner", "ID UID", "say which user may see a VM and act on it, beside root", cmd_owner},
 	{"events", "[ID]", "what happens, as it happens", cmd_events},

@@ -26,6 +26,7 @@ struct luod_options {
 	bool must_resume;	    /* --resume: nothing handed over is an error */
 };
 
+struct adoption;
 struct agent_listener;
 struct events;
 struct http_server;
@@ -42,15 +43,16 @@ struct luod {
 	struct loop_timer *api_timer;  /* starts the API while VMs are taken up */
 	struct loop_timer *save_timer; /* coalesces writes of the state file */
 	struct loop_timer
-		*snapshot_timer; /* looks for files that are not to be seen yet; or NULL */
-	bool starting_more;	 /* VMs of the previous kernel are being started right now */
-	unsigned int upgrades;	 /* vmms that are being exchanged */
-	uint64_t revision;	 /* goes up with every change that a client can see */
-	int host_session;	 /* "luod" of the previous kernel, FD_NONE else */
-	uint64_t start_tsc;	 /* first instruction of this process */
-	uint64_t start_ns;	 /* CLOCK_MONOTONIC at the same time */
-	unsigned int preflights; /* under way */
-	bool stopping;		 /* asked to end: ends when no update is under way */
+		*snapshot_timer;    /* looks for files that are not to be seen yet; or NULL */
+	bool starting_more;	    /* VMs of the previous kernel are being started right now */
+	struct adoption *adoptions; /* under way */
+	unsigned int upgrades;	    /* vmms that are being exchanged */
+	uint64_t revision;	    /* goes up with every change that a client can see */
+	int host_session;	    /* "luod" of the previous kernel, FD_NONE else */
+	uint64_t start_tsc;	    /* first instruction of this process */
+	uint64_t start_ns;	    /* CLOCK_MONOTONIC at the same time */
+	unsigned int preflights;    /* under way */
+	bool stopping;		    /* asked to end: ends when no update is under way */
 };
 
 /* Something a client can see has changed: the state file is written and waiting clients hear of it

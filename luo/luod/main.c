@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "luo/client.h"
+#include "luo/luod/adopt.h"
 #include "luo/luod/events.h"
 #include "luo/luod/http.h"
 #include "luo/luod/lifecycle.h"
@@ -162,6 +163,7 @@ static void take_down(struct luod *luod)
 	luod->stopping = true;
 	http_server_free(luod->http);
 	luod->http = NULL;
+	adopt_end_all(luod);
 	if (luod->save_timer && state_file_write(luod, &err) < 0)
 		log_warning("%s", error_message(&err));
 	agent_listener_free(luod->listener);

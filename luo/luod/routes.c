@@ -18,6 +18,7 @@ const struct http_route http_routes[] = {
 	{"POST", "/api/v1/vms", ACCESS_ADMIN, true, api_vm_create},
 	{"GET", "/api/v1/vms/{id}", ACCESS_VM, false, api_vm},
 	{"DELETE", "/api/v1/vms/{id}", ACCESS_ADMIN, false, api_vm_forget},
+	{"POST", "/api/v1/vms/{id}/adopt", ACCESS_ADMIN, true, api_vm_adopt},
 	{"GET", "/api/v1/vms/{id}/events", ACCESS_VM, false, api_vm_events},
 	{"PUT", "/api/v1/vms/{id}/owner", ACCESS_ADMIN, true, api_vm_owner},
 	{"PUT", "/api/v1/vms/{id}/power-button", ACCESS_VM, false, api_vm_power_button},

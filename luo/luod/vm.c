@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "luo/luod/adopt.h"
 #include "luo/luod/lifecycle.h"
 #include "luo/luod/peer.h"
 
@@ -222,6 +223,7 @@ void vm_on_hello(struct vm *vm, struct peer *peer, const struct agent_hello *hel
 		 agent_phase_name(hello->phase));
 	vm_set_status(vm, VM_CONNECTED);
 	lifecycle_on_hello(vm);
+	adopt_on_hello(vm->luod, vm);
 }
 
 void vm_on_hello_again(struct vm *vm, const struct agent_hello *hello)

@@ -10,6 +10,7 @@
 
 #define FREEZE_TIMEOUT_MS_MAX 3600000U
 #define DEVICE_NAME_MAX	      64
+#define SOCKET_PATH_MAX	      108 /* unix(7) */
 
 struct route {
 	const char *method; /* a GET route also answers HEAD */
@@ -241,6 +242,23 @@ static void handle_resize_balloon(struct api_request *req, const struct route *r
 	handle_device(req, resize_balloon);
 }
 
+static int adopt(const struct api_request *req, struct json_reader *body, struct error *err)
+{
+	const char *id = need_name(body, "id");
+	const char *agent = json_get_string(body, "agent", NULL, SOCKET_PATH_MAX);
+	int r;
+
+	if (!agent || agent[0] != '/')
+		problem_add(body->problems, "agent: must be an absolute path");
+	r = read_all(body, err);
+	return r < 0 ? r : req->api->backend->adopt(req->api->opaque, id, agent, err);
+}
+
+static void handle_adopt(struct api_request *req, const struct route *route _unused_)
+{
+	handle_device(req, adopt);
+}
+
 #define API "/api/v1/"
 
 static const struct route routes[] = {
@@ -264,6 +282,7 @@ static const struct route routes[] = {
 	{"PUT", API "vm.remove-device", handle_remove_device, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.resize-disk", handle_resize_disk, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.resize-balloon", handle_resize_balloon, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.adopt", handle_adopt, VM_VERB_MAX, NULL},
 	{"PUT", API "vmm.shutdown", handle_verb, VM_QUIT, done_empty},
 };
 

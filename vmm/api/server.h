@@ -30,6 +30,9 @@ struct api_backend {
 	int (*remove_device)(void *opaque, const char *device, struct error *err);
 	int (*resize_disk)(void *opaque, const char *id, uint64_t size, struct error *err);
 	int (*resize_balloon)(void *opaque, uint64_t size, struct error *err);
+	/* luod at that socket drives the VM of that id from now on: vm_set_agent(). -EINVAL: the VM
+	 * is another one. */
+	int (*adopt)(void *opaque, const char *id, const char *agent, struct error *err);
 };
 
 struct api;
