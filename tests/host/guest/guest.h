@@ -30,6 +30,7 @@ struct params {
 	char root[32];		   /* hf.root=/dev/vda: the disk with a Debian system */
 	char srv[32];		   /* hf.srv=/dev/vdb: one with ext4 for /srv in it */
 	bool leave_at_once;	   /* hf.once=poweroff: switch off after the first heartbeat */
+	unsigned int calm;	   /* hf.calm=50: so many times rarer is all that goes by a clock */
 	bool quiet;		   /* hf.quiet=1: no work but what it is told, no heartbeats */
 };
 
@@ -88,12 +89,12 @@ uint64_t pattern_rounds(void); /* pieces that the background thread has rewritte
 
 /* ---- Counters: a thread's, kept in three places, and the processes'. ---- */
 
-void counter_start(void);
+void counter_start(unsigned int calm);
 uint64_t counter_value(void);
 uint64_t counter_faults(void); /* how often the three places did not agree */
 
 /* Starts a sleeping and, if asked, a spinning process on each CPU; returns the number of CPUs. */
-unsigned int processes_start(bool spin);
+unsigned int processes_start(bool spin, unsigned int calm);
 /* Spins and mirrors agree to within one piece of work; nothing strayed. */
 bool processes_sound(void);
 /* Whether that process is one of them. */
@@ -129,8 +130,9 @@ struct timers_view {
 	uint64_t tsc_khz;	 /* measured; 0 in the first second */
 };
 
-/* A real-time thread with timers of 10 ms and 1 s, which says every gap longer than 100 ms. */
-void timers_start(void);
+/* A real-time thread with timers of 10 ms (times calm) and 1 s, which says every gap longer than
+ * ten times the former. */
+void timers_start(unsigned int calm);
 void timers_view(struct timers_view *ret);
 void timers_forget_longest(void);
 

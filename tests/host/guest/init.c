@@ -109,9 +109,9 @@ static void work_start(void)
 
 	fill();
 	root_start(&params);
-	processes_start(params.spin);
-	counter_start();
-	timers_start();
+	processes_start(params.spin, params.calm);
+	counter_start(params.calm);
+	timers_start(params.calm);
 	rng_start();
 	hvc_start();
 	vsock_start();

@@ -49,6 +49,8 @@ static void set(struct params *params, const char *name, const char *value)
 		snprintf(params->srv, sizeof(params->srv), "%s", value);
 	else if (!strcmp(name, "once"))
 		params->leave_at_once = !strcmp(value, "poweroff");
+	else if (!strcmp(name, "calm"))
+		params->calm = (unsigned int)strtoul(value, NULL, 0);
 	else if (!strcmp(name, "quiet"))
 		params->quiet = strcmp(value, "0") != 0;
 	else
@@ -66,6 +68,7 @@ void params_read(struct params *params)
 		.beat_ms = 250,
 		.churn_kib = 1024,
 		.spin = true,
+		.calm = 1,
 	};
 	if (!file)
 		return;

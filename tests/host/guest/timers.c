@@ -21,6 +21,7 @@ static struct {
 	struct timers_view view;
 	struct clocks start, previous;
 	int fast, slow;
+	uint64_t fast_ns, gap_ns;
 } timers = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct timespec timespec_of(uint64_t ns)
@@ -88,7 +89,7 @@ static bool account(struct clocks *now, struct clocks *gap)
 	struct timers_view *view = &timers.view;
 	struct clocks since;
 
-	count(&view->fast, timers.fast, FAST_NS);
+	count(&view->fast, timers.fast, timers.fast_ns);
 	count(&view->slow, timers.slow, SLOW_NS);
 	clocks_read(now);
 	since = difference(now, &timers.start);
@@ -98,7 +99,7 @@ static bool account(struct clocks *now, struct clocks *gap)
 	timers.previous = *now;
 	if (gap->tsc > view->longest.tsc)
 		view->longest = *gap;
-	if (gap->mono_ns <= GAP_NS && tsc_to_ns(gap->tsc, view->tsc_khz) <= GAP_NS)
+	if (gap->mono_ns <= timers.gap_ns && tsc_to_ns(gap->tsc, view->tsc_khz) <= timers.gap_ns)
 		return false;
 	view->last = *gap;
 	view->gaps++;
@@ -146,15 +147,17 @@ static void *tick(void *arg)
 	return NULL;
 }
 
-void timers_start(void)
+void timers_start(unsigned int calm)
 {
 	pthread_t thread;
 
+	timers.fast_ns = FAST_NS * calm;
+	timers.gap_ns = GAP_NS * calm;
 	clocks_read(&timers.start);
 	timers.previous = timers.start;
 	/* One that is not due yet does not stand still. */
 	timers.view.fast.at_mono_ns = timers.view.slow.at_mono_ns = timers.start.mono_ns;
-	timers.fast = timer_every(FAST_NS);
+	timers.fast = timer_every(timers.fast_ns);
 	timers.slow = timer_every(SLOW_NS);
 	pthread_create(&thread, NULL, tick, NULL);
 }

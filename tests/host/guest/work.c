@@ -18,6 +18,8 @@
 
 struct shared *shared;
 
+static long sleep_ns; /* what the sleeping processes ask for */
+
 /* Three places, on three pages: a page that comes back old is noticed at the next step. */
 static struct {
 	volatile uint64_t value __attribute__((aligned(4096)));
@@ -28,7 +30,8 @@ static struct {
 
 static void *count(void *arg)
 {
-	(void)arg;
+	const unsigned int *calm = arg;
+
 	for (;;) {
 		uint64_t value = counter.value;
 
@@ -41,16 +44,18 @@ static void *count(void *arg)
 		counter.value = value + 1;
 		counter.copy = value + 1;
 		counter.inverse = ~(value + 1);
-		usleep(5000);
+		usleep(5000 * *calm);
 	}
 	return NULL;
 }
 
-void counter_start(void)
+void counter_start(unsigned int calm)
 {
+	static unsigned int times;
 	pthread_t thread;
 
-	pthread_create(&thread, NULL, count, NULL);
+	times = calm;
+	pthread_create(&thread, NULL, count, &times);
 }
 
 uint64_t counter_value(void)
@@ -101,7 +106,7 @@ static _Noreturn void sleep_on(int cpu)
 	struct cpu_work *work = &shared->cpus[cpu];
 
 	for (;;) {
-		struct timespec wait = {.tv_nsec = SLEEP_NS};
+		struct timespec wait = {.tv_nsec = sleep_ns};
 		struct clocks before, after;
 		uint64_t slept;
 
@@ -110,8 +115,9 @@ static _Noreturn void sleep_on(int cpu)
 			;
 		clocks_read(&after);
 		slept = after.mono_ns - before.mono_ns;
-		if (slept > SLEEP_NS && slept - SLEEP_NS > work->overslept_max_ns)
-			work->overslept_max_ns = slept - SLEEP_NS;
+		if (slept > (uint64_t)sleep_ns &&
+		    slept - (uint64_t)sleep_ns > work->overslept_max_ns)
+			work->overslept_max_ns = slept - (uint64_t)sleep_ns;
 		work->sleeps++;
 		stay(cpu);
 	}
@@ -134,11 +140,13 @@ static void start_one(int cpu, const char *name, void (*run)(int cpu))
 	run(cpu);
 }
 
-unsigned int processes_start(bool spin)
+unsigned int processes_start(bool spin, unsigned int calm)
 {
 	unsigned int count_online = 0;
 	cpu_set_t online;
 
+	/* Less than a second, as nanosleep(2) has it. */
+	sleep_ns = SLEEP_NS * (long)(calm < 49 ? calm : 49);
 	sched_getaffinity(0, sizeof(online), &online);
 	for (int cpu = 0; cpu < GUEST_CPUS_MAX; cpu++) {
 		if (!CPU_ISSET(cpu, &online))
