@@ -169,6 +169,10 @@ static void read_process_options(struct arguments *a, struct cli *cli)
 	cli->shutdown_timeout = (uint32_t)json_get_u64(
 		&r, "shutdown-timeout", SHUTDOWN_TIMEOUT_DEFAULT, 0, SHUTDOWN_TIMEOUT_MAX);
 	cli->resume = json_get_bool(&r, "resume", false);
+	snprintf(cli->restore, sizeof(cli->restore), "%s",
+		 json_get_string(&r, "restore", "", PATH_MAX));
+	if (cli->restore[0] && cli->resume)
+		problem_add(&a->problems, "--resume and --restore: a VM comes from one of them");
 }
 
 static void refuse_beside_resume(struct arguments *a)
@@ -184,7 +188,7 @@ static void refuse_beside_resume(struct arguments *a)
 				    "was preserved with it",
 				    o->name);
 	}
-	if (!json_object_get(a->vm, "id"))
+	if (!json_object_get(a->vm, "id") && !json_object_get(a->process, "restore"))
 		problem_add(&a->problems, "--id: must be given with --resume");
 }
 
@@ -240,9 +244,17 @@ static void read_cold(struct arguments *a, struct cli *cli)
 	config_check(&cli->config, given, &a->problems);
 }
 
+/* Nothing is said of a VM but where its API is. */
+static bool is_empty(const struct arguments *a)
+{
+	return json_object_get(a->vm, "api-socket") && json_object_size(a->vm) == 1 &&
+	       !json_object_get(a->process, "config") && a->problems.count == 0;
+}
+
 static void read_resume(struct arguments *a, struct cli *cli)
 {
-	refuse_beside_resume(a);
+	if (!cli->empty)
+		refuse_beside_resume(a);
 	drop_nulls(a->vm);
 	config_read(a->vm, &cli->config, &a->problems);
 	config_make_absolute(&cli->config, &a->problems);
@@ -275,9 +287,11 @@ int cli_parse(int argc, const char *const *argv, struct cli *ret, struct error *
 		cli.action = CLI_VERSION;
 		a.problems = (struct problems){0};
 	} else {
-		bool resume = json_is_true(json_object_get(a.process, "resume"));
+		bool resume = json_is_true(json_object_get(a.process, "resume")) ||
+			      json_object_get(a.process, "restore");
 
-		if (resume)
+		cli.empty = !resume && is_empty(&a);
+		if (resume || cli.empty)
 			read_resume(&a, &cli);
 		else
 			read_cold(&a, &cli);

@@ -33,7 +33,9 @@ struct cli {
 	 */
 	struct vm_config config;
 	bool resume;
-	json_t *overrides; /* owned; an object, never NULL after a successful parse */
+	bool empty;		/* no VM yet: its API makes one. config has api-socket and agent */
+	char restore[PATH_MAX]; /* with resume: the snapshot that it comes out of; "" for none */
+	json_t *overrides;	/* owned; an object, never NULL after a successful parse */
 	enum log_level log_level;
 	char log_file[PATH_MAX];   /* "": standard error */
 	uint32_t shutdown_timeout; /* seconds from the power button to force */

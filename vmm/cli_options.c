@@ -40,6 +40,7 @@ const struct cli_option cli_options[] = {
 	 "JSON file with the options above; the command line overrides it"},
 	{"resume", OPTION_FLAG, PROCESS, true, NULL,
 	 "take up the VM --id that the previous kernel handed over"},
+	{"restore", OPTION_TEXT, PROCESS, true, "FILE", "take up the VM of a snapshot"},
 	{"shutdown-timeout", OPTION_NUMBER, PROCESS, true, "SECONDS",
 	 "from the power button to force, after SIGTERM (default 60)"},
 	{"log-level", OPTION_TEXT, PROCESS, true, "LEVEL",
@@ -66,6 +67,8 @@ void cli_print_help(FILE *out)
 	fputs("Usage: vmm --id ID --kernel FILE [OPTION...]\n"
 	      "       vmm --config FILE [OPTION...]\n"
 	      "       vmm --resume --id ID [OPTION...]\n"
+	      "       vmm --restore FILE [OPTION...]\n"
+	      "       vmm --api-socket PATH\n"
 	      "Run one virtual machine.\n\n",
 	      out);
 	for (unsigned int i = 0; i < cli_option_count; i++) {

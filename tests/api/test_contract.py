@@ -92,12 +92,13 @@ class Contract(PlayedCase):
     # Operation, path, a good body, what it must have.
     BODIES = [
         ("POST", "/api/v1/updates", {"kernel": "/nonexistent", "cmdline": "liveupdate=on kho=on", "initrd": "/nonexistent",
-                                     "at-once": 1, "order": ["web1"], "on-unpreservable": "shutdown", "pause-timeout-ms": 1,
+                                     "at-once": 1, "order": ["web1"], "on-unpreservable": "snapshot", "snapshot-dir": "/nonexistent", "pause-timeout-ms": 1,
                                      "dry-run": True, "freeze-timeout-ms": 1, "prepare-timeout-ms": 1}, ["kernel", "cmdline"]),
         ("POST", "/api/v1/preflight", {"kernel": "/nonexistent", "initrd": "/nonexistent", "cmdline": "x",
                                        "running-kernel": "/nonexistent"}, ["kernel"]),
         ("PUT", "/api/v1/vms/web1/owner", {"uid": 1}, ["uid"]),
         ("PUT", "/api/v1/vms/web1/resume", {"vmm": "/nonexistent"}, []),
+        ("POST", "/api/v1/vms/web4/adopt", {"api-socket": "/nonexistent"}, ["api-socket"]),
         ("POST", "/api/v1/vms/web3/upgrade", {"vmm": "/nonexistent", "freeze-timeout-ms": 1}, []),
     ]
 
@@ -134,6 +135,7 @@ class Contract(PlayedCase):
             self.ask("GET", path)
         for path in ("/api/v1/events", "/api/v1/vms/web1/events"):
             self.read_stream(path)
+        self.ask("POST", "/api/v1/vms/web1/adopt", {"api-socket": "/nonexistent"})
         self.ask("PUT", "/api/v1/vms/web1/owner", {"uid": 1001})
         self.ask("PUT", "/api/v1/vms/web1/power-button")
         self.ask("POST", "/api/v1/preflight", {"kernel": "/bin/sh"})
@@ -240,7 +242,8 @@ class RealVmm(unittest.TestCase):
     """The real vmm, which waits for its session: no machine is needed for that. tests/host asks one that runs."""
 
     WRONG_NOW = ["pause", "resume", "power-button", "reboot", "shutdown", "prepare", "freeze", "thaw", "abort", "resume-preserved",
-                 "add-device", "remove-device", "resize-disk", "resize-balloon"]
+                 "add-device", "remove-device", "resize-disk", "resize-balloon", "create", "boot", "delete", "snapshot", "restore", "adopt", "add-disk",
+                 "add-net"]
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="holdfast-vmm-")
@@ -284,11 +287,84 @@ class RealVmm(unittest.TestCase):
         status, words = contract(str(ROOT / "docs/api/vmm.yaml"), str(self.record), "--untried", unseen + ",balloonStatistics")
         self.assertEqual(status, 0, words)
 
+    def test_adopted(self):
+        """A vmm that has luod already is not told another; the very same is no change."""
+        same = {"id": "web1", "agent": str(self.folder / "agent")}
+        self.assertEqual(self.ask("PUT", "/api/v1/vm.adopt", same)[0], 204)
+        status, _, answer = self.ask("PUT", "/api/v1/vm.adopt", {**same, "agent": "/run/other"})
+        self.assertEqual((status, json.loads(answer)["type"]), (409, "urn:holdfast:problem:driven-by-agent"))
+        status, _, answer = self.ask("PUT", "/api/v1/vm.adopt", {**same, "id": "web2"})
+        self.assertEqual(status, 400)
+        self.assertIn(b"this is VM web1", answer)
+
     def test_at_once(self):
         """More than it has connections for: they wait their turn."""
         answers = requests_at_once(self.api, b"GET /api/v1/vm.info HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", AT_ONCE)
         self.assertEqual({answer.split(b" ")[1] for answer in answers}, {b"200"})
         self.assertEqual(self.ask("GET", "/api/v1/vmm.ping")[0], 200)
+
+
+class EmptyVmm(unittest.TestCase):
+    """A vmm that was started with nothing but its API: all of a VM that needs no processor of its own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="holdfast-vmm-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.api = str(self.folder / "api")
+        with open(self.folder / "log", "w", encoding="utf-8") as log:
+            self.vmm = subprocess.Popen([VMM, "--api-socket", self.api], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.addCleanup(self.vmm.wait)
+        self.addCleanup(self.vmm.kill)
+        until(lambda: os.path.exists(self.api), "the API is there")
+
+    raw, ask = PlayedCase.raw, PlayedCase.ask
+
+    def verb(self, verb, body=None):
+        status, _, answer = self.ask("PUT", f"/api/v1/vm.{verb}", {} if body is None else body)
+        return status, json.loads(answer)["type"].rsplit(":", 1)[1] if answer else ""
+
+    def test_life(self):
+        config = {"id": "web1", "kernel": "/proc/self/exe", "memory": "64M", "console": "off"}
+        for verb in ("boot", "delete", "pause", "shutdown", "freeze"):
+            self.assertEqual(self.verb(verb), (409, "no-vm"), verb)
+        for path in ("vm.info", "vm.counters", "vm.timeline"):
+            self.assertEqual(self.ask("GET", f"/api/v1/{path}")[0], 409, path)
+        self.assertEqual(self.verb("add-disk", {"path": "/dev/null"}), (409, "no-vm"))
+        self.assertEqual(self.verb("snapshot", {"destination_url": f"file://{self.folder}/snapshot"}), (409, "no-vm"))
+        wrong = [{key: value for key, value in config.items() if key != missing} for missing in ("id", "kernel")]
+        wrong += [{**config, "no-such-key": 1}, {**config, "memory": -1}, {**config, "cpus": 0}, {**config, "kernel": "/nonexistent"},
+                  {**config, "api-socket": "/run/other"}, {**config, "disk": ["path=/nonexistent"]}]
+        for body in NO_OBJECTS + [json.dumps(b).encode() for b in wrong]:
+            status, _, answer = self.ask("PUT", "/api/v1/vm.create", body)
+            self.assertEqual(status, 400, (body[:80], answer[:200]))
+        self.assertEqual(self.verb("create", config), (204, ""))
+        self.assertEqual(self.verb("create", config), (409, "exists"))
+        info = json.loads(self.ask("GET", "/api/v1/vm.info")[2])
+        self.assertEqual((info["id"], info["state"], info["phase"], info["config"]["memory"]), ("web1", "Created", "stopped", 64 << 20))
+        # No kernel, and on most machines no KVM: it was tried and failed, and the VM is as it was.
+        self.assertEqual(self.verb("boot"), (500, "failed"))
+        self.assertEqual(json.loads(self.ask("GET", "/api/v1/vm.info")[2])["state"], "Created")
+        self.assertEqual(self.verb("restore", {"source_url": "file:///nonexistent"}), (409, "exists"))
+        self.assertEqual(self.verb("delete"), (204, ""))
+        self.assertEqual(self.verb("delete"), (409, "no-vm"))
+
+    def test_restore(self):
+        file = self.folder / "file"
+        url = f"file://{file}"
+        self.assertEqual(self.verb("restore", {"source_url": url})[0], 404)
+        for wrong in ("http://x/y", "file:relative", "/path", "file:///a%20b", ""):
+            self.assertEqual(self.verb("restore", {"source_url": wrong}), (400, "bad-request"), wrong)
+        for content in (b"", b"\0" * 40000, b"x" * 40000):
+            file.write_bytes(content)
+            self.assertEqual(self.verb("restore", {"source_url": url}), (400, "bad-request"), content[:4])
+        self.assertEqual(self.ask("GET", "/api/v1/vm.info")[0], 409)
+        self.assertEqual(self.ask("PUT", "/api/v1/vmm.shutdown")[0], 204)
+        self.assertEqual(self.vmm.wait(PATIENCE), 0)
+
+    def test_signal(self):
+        self.vmm.terminate()
+        self.assertEqual(self.vmm.wait(PATIENCE), 0)
 
 
 if __name__ == "__main__":

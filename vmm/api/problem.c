@@ -38,6 +38,9 @@ void api_problem_of_error(struct api_request *req, int code, const struct error 
 		const char *kind, *title;
 	} kinds[] = {
 		{-EBUSY, 409, "wrong-phase", "Not possible in this phase"},
+		{-ESRCH, 409, "no-vm", "There is no VM"},
+		{-EEXIST, 409, "exists", "There is one already"},
+		{-ENOSPC, 503, "no-room", "This host has no room for it"},
 		{-EPERM, 409, "driven-by-agent", "luod drives the updates of this VM"},
 		{-EOPNOTSUPP, 409, "not-preservable", "This VM cannot be preserved"},
 		{-ECANCELED, 409, "cancelled", "Something else came in between"},

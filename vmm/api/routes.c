@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What can be asked, as a table. */
+#include <limits.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -32,19 +33,28 @@ static void handle_ping(struct api_request *req, const struct route *route _unus
 			     HOLDFAST_VERSION, "pid", (int)getpid()));
 }
 
+static void answer_document(struct api_request *req, json_t *document)
+{
+	if (document)
+		api_answer(req, 200, document);
+	else
+		api_problem(req, 409, "no-vm", "There is no VM",
+			    "no VM runs here: vm.create and vm.boot make one, or vm.restore");
+}
+
 static void handle_info(struct api_request *req, const struct route *route _unused_)
 {
-	api_answer(req, 200, req->api->backend->info(req->api->opaque));
+	answer_document(req, req->api->backend->info(req->api->opaque));
 }
 
 static void handle_timeline(struct api_request *req, const struct route *route _unused_)
 {
-	api_answer(req, 200, req->api->backend->timeline(req->api->opaque));
+	answer_document(req, req->api->backend->timeline(req->api->opaque));
 }
 
 static void handle_counters(struct api_request *req, const struct route *route _unused_)
 {
-	api_answer(req, 200, req->api->backend->counters(req->api->opaque));
+	answer_document(req, req->api->backend->counters(req->api->opaque));
 }
 
 static void handle_balloon_statistics(struct api_request *req, const struct route *route _unused_)
@@ -242,6 +252,131 @@ static void handle_resize_balloon(struct api_request *req, const struct route *r
 	handle_device(req, resize_balloon);
 }
 
+/* A body that is a list's one entry: vm.add-disk is vm.add-device with one disk. */
+static void add_one(struct api_request *req, const char *key)
+{
+	struct error err = ERROR_INIT;
+	json_t *body, *devices;
+	int r = parse_body(req, &body, &err);
+
+	if (r == 0 && !json_is_object(body))
+		r = error_set(&err, -EINVAL, "body: must be an object");
+	if (r == 0) {
+		devices = json_pack("{s:[O]}", key, body);
+		r = req->api->backend->add_devices(req->api->opaque, devices, &err);
+		json_decref(devices);
+	}
+	json_decref(body);
+	answer_device(req, r, &err);
+}
+
+static void handle_add_disk(struct api_request *req, const struct route *route _unused_)
+{
+	add_one(req, "disk");
+}
+
+static void handle_add_net(struct api_request *req, const struct route *route _unused_)
+{
+	add_one(req, "net");
+}
+
+static void handle_create(struct api_request *req, const struct route *route _unused_)
+{
+	struct error err = ERROR_INIT;
+	json_t *body;
+	int r = parse_body(req, &body, &err);
+
+	if (r == 0 && !json_is_object(body))
+		r = error_set(&err, -EINVAL, "body: the VM's configuration is missing");
+	if (r == 0)
+		r = req->api->backend->create(req->api->opaque, body, &err);
+	json_decref(body);
+	answer_device(req, r, &err);
+}
+
+static int boot(const struct api_request *req, struct json_reader *body, struct error *err)
+{
+	int r = read_all(body, err);
+
+	if (r < 0)
+		return r;
+	r = req->api->backend->boot(req->api->opaque, err);
+	/* What the host refuses is no fault of the request. */
+	return r == -EINVAL || r == -ENOENT ? -EIO : r;
+}
+
+static void handle_boot(struct api_request *req, const struct route *route _unused_)
+{
+	handle_device(req, boot);
+}
+
+static int delete_vm(const struct api_request *req, struct json_reader *body, struct error *err)
+{
+	int r = read_all(body, err);
+
+	return r < 0 ? r : req->api->backend->delete(req->api->opaque, err);
+}
+
+static void handle_delete(struct api_request *req, const struct route *route _unused_)
+{
+	handle_device(req, delete_vm);
+}
+
+/* The path of a file:// URL (RFC 8089), into the body's own text; NULL after a problem was added.
+ */
+static const char *need_file_url(struct json_reader *r, const char *key)
+{
+	static const char scheme[] = "file://";
+	const char *url = json_get_string(r, key, "", PATH_MAX);
+
+	if (strncmp(url, scheme, sizeof(scheme) - 1) == 0 && url[sizeof(scheme) - 1] == '/' &&
+	    !strpbrk(url, "%?#"))
+		return url + sizeof(scheme) - 1;
+	if (r->problems->count == 0)
+		problem_add(r->problems, "%s: must be file:///PATH, without escapes", key);
+	return NULL;
+}
+
+static void done_restored(void *opaque, int result, const struct error *err)
+{
+	/* It came out of the file: what is wrong with that is no fault of the VM's phase. */
+	answer_device(opaque, result == -EBADMSG || result == -ENODATA ? -EINVAL : result, err);
+}
+
+static void handle_file(struct api_request *req, const char *key, bool restore)
+{
+	const struct api_backend *backend = req->api->backend;
+	struct problems problems = {0};
+	struct error err = ERROR_INIT;
+	struct json_reader reader;
+	const char *path;
+	json_t *body;
+	int r = parse_body(req, &body, &err);
+
+	if (r == 0) {
+		json_reader_init(&reader, body, "", &problems);
+		path = need_file_url(&reader, key);
+		r = read_all(&reader, &err);
+	}
+	if (r == 0 && restore)
+		r = backend->restore(req->api->opaque, path, done_restored, req, &err);
+	else if (r == 0)
+		r = backend->snapshot(req->api->opaque, path, done_empty, req, &err);
+	json_decref(body);
+	if (r < 0)
+		done_restored(req, r, &err);
+}
+
+static void handle_snapshot(struct api_request *req, const struct route *route _unused_)
+{
+	handle_file(req, "destination_url", false);
+}
+
+static void handle_restore(struct api_request *req, const struct route *route _unused_)
+{
+	handle_file(req, "source_url", true);
+}
+
 static int adopt(const struct api_request *req, struct json_reader *body, struct error *err)
 {
 	const char *id = need_name(body, "id");
@@ -268,6 +403,11 @@ static const struct route routes[] = {
 	{"GET", API "vm.timeline", handle_timeline, VM_VERB_MAX, NULL},
 	{"GET", API "vm.counters", handle_counters, VM_VERB_MAX, NULL},
 	{"GET", API "vm.balloon-statistics", handle_balloon_statistics, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.create", handle_create, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.boot", handle_boot, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.delete", handle_delete, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.snapshot", handle_snapshot, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.restore", handle_restore, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.pause", handle_verb, VM_PAUSE, done_empty},
 	{"PUT", API "vm.resume", handle_verb, VM_RESUME, done_empty},
 	{"PUT", API "vm.power-button", handle_verb, VM_POWER_BUTTON, done_empty},
@@ -279,6 +419,8 @@ static const struct route routes[] = {
 	{"PUT", API "vm.abort", handle_verb, VM_ABORT, done_with_phase},
 	{"PUT", API "vm.resume-preserved", handle_verb, VM_RESUME_PRESERVED, done_with_phase},
 	{"PUT", API "vm.add-device", handle_add_device, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.add-disk", handle_add_disk, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.add-net", handle_add_net, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.remove-device", handle_remove_device, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.resize-disk", handle_resize_disk, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.resize-balloon", handle_resize_balloon, VM_VERB_MAX, NULL},

@@ -15,7 +15,7 @@
 #define API_IDLE_TIMEOUT_S    10U
 #define API_REQUEST_TIMEOUT_S 30U /* for a whole request to arrive */
 
-/* What the API stands on. Documents are new references. */
+/* What the API stands on. Documents are new references; NULL: there is no VM. */
 struct api_backend {
 	json_t *(*info)(void *opaque);
 	json_t *(*timeline)(void *opaque);
@@ -30,6 +30,16 @@ struct api_backend {
 	int (*remove_device)(void *opaque, const char *device, struct error *err);
 	int (*resize_disk)(void *opaque, const char *id, uint64_t size, struct error *err);
 	int (*resize_balloon)(void *opaque, uint64_t size, struct error *err);
+	/* -EEXIST: there is a VM already. -ESRCH: there is none; every other call may say so, too.
+	 */
+	int (*create)(void *opaque, json_t *config, struct error *err);
+	int (*boot)(void *opaque, struct error *err);
+	int (*delete)(void *opaque, struct error *err);
+	/* Into a new file, and out of one; done as of a request. */
+	int (*snapshot)(void *opaque, const char *path, vm_done_fn *done, void *done_opaque,
+			struct error *err);
+	int (*restore)(void *opaque, const char *path, vm_done_fn *done, void *done_opaque,
+		       struct error *err);
 	/* luod at that socket drives the VM of that id from now on: vm_set_agent(). -EINVAL: the VM
 	 * is another one. */
 	int (*adopt)(void *opaque, const char *id, const char *agent, struct error *err);

@@ -206,34 +206,41 @@ static int sync_file(int fd, struct error *err)
 	return fsync(fd) < 0 ? error_sys(err, -errno, "snapshot: cannot write it out") : 0;
 }
 
-int snapshot_write(int fd, const char *id, const struct source_entry *entries, unsigned int count,
-		   struct error *err)
+static int write_parts(int fd, const struct source_entry *entries, struct snapshot *s,
+		       struct error *err)
 {
 	_cleanup_free_ uint8_t *buf = malloc(PIECE);
-	struct snapshot s = {0};
-	const struct snapshot_part *last;
-	int r = place_parts(entries, count, &s, err);
+	int r = buf ? 0 : error_set(err, -ENOMEM, "snapshot: out of memory");
 
-	snprintf(s.id, sizeof(s.id), "%s", id);
-	if (r == 0 && !buf)
-		r = error_set(err, -ENOMEM, "snapshot: out of memory");
-	if (r < 0)
-		return r;
-	last = &s.parts[count ? count - 1 : 0];
-	if (ftruncate(fd, (off_t)(last->offset + ALIGN_UP(last->size, (uint64_t)PAGE))) < 0)
-		return error_sys(err, -errno, "snapshot: cannot make the file large enough");
-	for (unsigned int i = 0; r == 0 && i < count; i++) {
+	for (unsigned int i = 0; r == 0 && i < s->count; i++) {
 		struct copy c = {.from = entries[i].fd,
 				 .to = fd,
-				 .to_offset = s.parts[i].offset,
-				 .size = s.parts[i].size,
+				 .to_offset = s->parts[i].offset,
+				 .size = s->parts[i].size,
 				 .buf = buf,
 				 .reading = "guest memory",
 				 .writing = "snapshot"};
 
 		r = copy_part(&c, err);
-		s.parts[i].checksum = c.checksum;
+		s->parts[i].checksum = c.checksum;
 	}
+	return r;
+}
+
+int snapshot_write(int fd, const char *id, const struct source_entry *entries, unsigned int count,
+		   struct error *err)
+{
+	struct snapshot s = {0};
+	const struct snapshot_part *last;
+	int r = place_parts(entries, count, &s, err);
+
+	if (r < 0)
+		return r;
+	snprintf(s.id, sizeof(s.id), "%s", id);
+	last = &s.parts[count ? count - 1 : 0];
+	if (ftruncate(fd, (off_t)(last->offset + ALIGN_UP(last->size, (uint64_t)PAGE))) < 0)
+		return error_sys(err, -errno, "snapshot: cannot make the file large enough");
+	r = write_parts(fd, entries, &s, err);
 	if (r == 0)
 		r = sync_file(fd, err);
 	if (r == 0)
