@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/cgroup.h"
 #include "base/log.h"
 #include "luo/client.h"
 #include "luo/luod/resume.h"
@@ -325,10 +326,26 @@ void lifecycle_watch(struct vm *vm)
 	}
 }
 
+/* What an initramfs started, luod's unit is to answer for: so that it is spared when the host
+ * stops. */
+static void claim(const struct vm *vm)
+{
+	struct error err = ERROR_INIT;
+	char path[PATH_MAX];
+
+	if (vm->record->pid <= 0 || cgroup_of(vm->record->pid, path, sizeof(path)) < 0 ||
+	    !cgroup_is_unowned(path))
+		return;
+	if (cgroup_join_own(vm->record->pid, &err) < 0)
+		log_warning("vm %s: %s", vm->record->id, error_message(&err));
+}
+
 void lifecycle_on_hello(struct vm *vm)
 {
 	struct error err = ERROR_INIT;
 	int r = 0;
+
+	claim(vm);
 
 	if (vm->next_of) {
 		upgrade_on_hello(vm->next_of);

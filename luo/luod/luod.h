@@ -7,6 +7,7 @@
 #define HOLDFAST_LUOD_LUOD_H
 
 #include "base/loop.h"
+#include "base/notify.h"
 #include "base/util.h"
 #include "luo/luod/registry.h"
 
@@ -24,6 +25,7 @@ struct luod_options {
 	char tls_client_ca[PATH_MAX];
 	char tls_clients[PATH_MAX]; /* who may do what (access.h) */
 	bool must_resume;	    /* --resume: nothing handed over is an error */
+	bool replace;		    /* --replace: a luod that is there already ends first */
 };
 
 struct adoption;
@@ -43,16 +45,18 @@ struct luod {
 	struct loop_timer *api_timer;  /* starts the API while VMs are taken up */
 	struct loop_timer *save_timer; /* coalesces writes of the state file */
 	struct loop_timer
-		*snapshot_timer;    /* looks for files that are not to be seen yet; or NULL */
-	bool starting_more;	    /* VMs of the previous kernel are being started right now */
-	struct adoption *adoptions; /* under way */
-	unsigned int upgrades;	    /* vmms that are being exchanged */
-	uint64_t revision;	    /* goes up with every change that a client can see */
-	int host_session;	    /* "luod" of the previous kernel, FD_NONE else */
-	uint64_t start_tsc;	    /* first instruction of this process */
-	uint64_t start_ns;	    /* CLOCK_MONOTONIC at the same time */
-	unsigned int preflights;    /* under way */
-	bool stopping;		    /* asked to end: ends when no update is under way */
+		*snapshot_timer;     /* looks for files that are not to be seen yet; or NULL */
+	struct notify notify;	     /* the service manager, where there is one */
+	struct loop_timer *watchdog; /* NULL where it does not ask for signs of life */
+	bool starting_more;	     /* VMs of the previous kernel are being started right now */
+	struct adoption *adoptions;  /* under way */
+	unsigned int upgrades;	     /* vmms that are being exchanged */
+	uint64_t revision;	     /* goes up with every change that a client can see */
+	int host_session;	     /* "luod" of the previous kernel, FD_NONE else */
+	uint64_t start_tsc;	     /* first instruction of this process */
+	uint64_t start_ns;	     /* CLOCK_MONOTONIC at the same time */
+	unsigned int preflights;     /* under way */
+	bool stopping;		     /* asked to end: ends when no update is under way */
 };
 
 /* Something a client can see has changed: the state file is written and waiting clients hear of it

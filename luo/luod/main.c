@@ -16,6 +16,7 @@
 #include "luo/luod/lifecycle.h"
 #include "luo/luod/options.h"
 #include "luo/luod/peer.h"
+#include "luo/luod/replace.h"
 #include "luo/luod/resume.h"
 #include "luo/luod/spawn.h"
 #include "luo/luod/state_file.h"
@@ -69,7 +70,29 @@ static void on_signal(void *opaque, int signo)
 		return;
 	}
 	log_info("told to end (%s); VMs go on", strsignal(signo));
+	notify_say(&luod->notify, "STOPPING=1");
 	luod_stop(luod);
+}
+
+static void on_watchdog(void *opaque)
+{
+	const struct luod *luod = opaque;
+
+	notify_say(&luod->notify, "WATCHDOG=1");
+}
+
+/* A loop that hangs says nothing. */
+static int start_watchdog(struct luod *luod, struct error *err)
+{
+	uint64_t period_ns = luod->notify.watchdog_ns / 2;
+	int r;
+
+	if (!period_ns)
+		return 0;
+	r = loop_timer_new(luod->loop, on_watchdog, luod, &luod->watchdog, err);
+	if (r == 0)
+		loop_timer_arm(luod->watchdog, 0, period_ns);
+	return r;
 }
 
 /*
@@ -139,7 +162,11 @@ static int set_up(struct luod *luod, int *resuming, struct error *err)
 	if (r == 0)
 		r = loop_timer_new(luod->loop, on_api_time, luod, &luod->api_timer, err);
 	if (r == 0)
+		r = start_watchdog(luod, err);
+	if (r == 0)
 		r = make_folders(luod, err);
+	if (r == 0 && luod->options.replace)
+		r = replace_other(luod->options.socket, err);
 	/* Before anything is taken from the kernel: a second luod must find out here. */
 	if (r == 0)
 		r = agent_listener_new(luod, &luod->listener, err);
@@ -174,6 +201,8 @@ static void take_down(struct luod *luod)
 	loop_timer_free(luod->save_timer);
 	loop_timer_free(luod->api_timer);
 	loop_timer_free(luod->snapshot_timer);
+	loop_timer_free(luod->watchdog);
+	notify_done(&luod->notify);
 	close_fdp(&luod->host_session);
 	loop_free(luod->loop);
 }
@@ -202,6 +231,7 @@ static int run(struct luod *luod, struct error *err)
 	log_info("ready: agents on %s, API on %s%s%s", luod->options.socket,
 		 luod->options.api_socket, luod->options.listen[0] ? " and " : "",
 		 luod->options.listen);
+	notify_say(&luod->notify, "READY=1");
 	if (resuming) {
 		log_info("update %s: taking up %u VMs from the previous kernel",
 			 luod->registry.update.id, luod->registry.vm_count);
@@ -234,6 +264,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	log_setup("luod", level, STDERR_FILENO);
+	/* The journal that the log goes to may end before the last guest is frozen. */
+	signal(SIGPIPE, SIG_IGN);
+	notify_init(&luod.notify);
 	raise_descriptor_limit();
 	r = run(&luod, &err);
 	if (r < 0)

@@ -24,6 +24,7 @@ const char luod_usage[] =
 	"  --tls-clients FILE  their subjects and roles: \"admin CN=ops\", \"viewer CN=...\",\n"
 	"                      \"uid=1000 CN=...\"\n"
 	"  --resume            exit with status 3 if the previous kernel handed over nothing\n"
+	"  --replace           end a luod that runs already, and go on in its place\n"
 	"  --log-level LEVEL   error, warning, info or debug (info)\n"
 	"  --help              print this text\n"
 	"  --version           print the version\n"
@@ -41,6 +42,7 @@ enum {
 	OPT_CLIENT_CA,
 	OPT_CLIENTS,
 	OPT_RESUME,
+	OPT_REPLACE,
 	OPT_LEVEL,
 	OPT_HELP,
 	OPT_VERSION
@@ -57,6 +59,7 @@ static const struct option long_options[] = {
 	{"tls-client-ca", required_argument, NULL, OPT_CLIENT_CA},
 	{"tls-clients", required_argument, NULL, OPT_CLIENTS},
 	{"resume", no_argument, NULL, OPT_RESUME},
+	{"replace", no_argument, NULL, OPT_REPLACE},
 	{"log-level", required_argument, NULL, OPT_LEVEL},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -115,6 +118,9 @@ static void take(int opt, struct luod_options *options, enum log_level *level,
 		break;
 	case OPT_RESUME:
 		options->must_resume = true;
+		break;
+	case OPT_REPLACE:
+		options->replace = true;
 		break;
 	case OPT_LEVEL:
 		if (log_level_parse(optarg, level) < 0)
