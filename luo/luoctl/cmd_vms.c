@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* luoctl list, create, start, adopt, stop, owner, resume, forget */
+/* luoctl list, create, start, adopt, owner, resume, forget */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,25 +178,6 @@ static int take_id(int argc, char **argv, const struct ctl_option *option)
 		return CTL_USAGE;
 	if (count != 1 || !agent_id_is_valid(argv[1]))
 		return ctl_usage(argv[0], "name one VM");
-	return CTL_OK;
-}
-
-int cmd_stop(const struct ctl *ctl, int argc, char **argv)
-{
-	bool force = false;
-	const struct ctl_option option = {"force", NULL, &force};
-	_cleanup_json_ json_t *doc = NULL;
-	struct error err = ERROR_INIT;
-	char path[256];
-
-	if (take_id(argc, argv, &option) != CTL_OK)
-		return CTL_USAGE;
-	snprintf(path, sizeof(path), "/api/v1/vms/%s/%s", argv[1],
-		 force ? "shutdown" : "power-button");
-	if (api_call(ctl, "PUT", path, NULL, &doc, &err) < 0)
-		return ctl_fail(argv[0], &err);
-	if (!ctl->json)
-		printf("%s: %s\n", argv[1], force ? "is shut down" : "power button pressed");
 	return CTL_OK;
 }
 

@@ -57,6 +57,7 @@ int cmd_metrics(const struct ctl *ctl, int argc, char **argv);
 int cmd_owner(const struct ctl *ctl, int argc, char **argv);
 int cmd_preflight(const struct ctl *ctl, int argc, char **argv);
 int cmd_resume(const struct ctl *ctl, int argc, char **argv);
+int cmd_run(const struct ctl *ctl, int argc, char **argv);
 int cmd_start(const struct ctl *ctl, int argc, char **argv);
 int cmd_status(const struct ctl *ctl, int argc, char **argv);
 int cmd_stop(const struct ctl *ctl, int argc, char **argv);
