@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The Debian package, built and tried in Debian systems of their own. Needs debian.sh. Sourced, never run.
+
+PACKAGE_SUITES="trixie forky"
+# What a package is built with anywhere, and what the tests of the package need.
+PACKAGE_ROOT_ALWAYS="build-essential,debhelper,lintian,systemd,initramfs-tools,zstd,man-db"
+
+# The packages that debian/control builds with, for apt.
+package_build_depends() {
+    sed -n '/^Build-Depends:/,/^[^ ]/p' "$HF_ROOT/debian/control" |
+        sed -n 's/^Build-Depends://; s/([^)]*)//g; s/^ *//; /^[A-Z][A-Za-z-]*:/d; p' | tr -d ' \n' | sed 's/,$//'
+}
+
+package_root_key() { { printf '%s' "$PACKAGE_ROOT_ALWAYS" && declare -f package_root_get_locked && package_build_depends; } | sha; }
+
+# package_root SUITE: an unpacked Debian with all that is needed to build the package there and to try it; or nothing.
+package_root() {
+    local dir
+    dir=$HF_CACHE/package-root/$1-$(package_root_key)
+    [ ! -f "$dir/complete" ] || printf '%s/root' "$dir"
+}
+
+package_root_get() { [ -n "$(package_root "$1")" ] || locked "package-root-$1" package_root_get_locked "$1"; }
+
+package_root_get_locked() {
+    local suite=$1 tmp opts=() line
+    [ -z "$(package_root "$suite")" ] || return 0
+    [ "$(id -u)" = 0 ] || need "a Debian system to build the package in can only be made by root"
+    step "making a Debian $suite to build and try the package in"
+    tmp=$(new_dir package-root)
+    # How the machine itself reaches its mirror.
+    while read -r line; do
+        opts+=("--aptopt=$line")
+    done < <(apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-(Valid-Until|Date)|Languages) ')
+    debian_conf "$suite"
+    cp "$(dirname "$DEBIAN_CONF")/sources.list" "$tmp/sources.list"
+    # The headers of Linux 7.x: trixie has them in its backports only.
+    if [ "$suite" = trixie ]; then
+        debian_conf trixie-backports
+        cat "$(dirname "$DEBIAN_CONF")/sources.list" >>"$tmp/sources.list"
+        opts+=('--customize-hook=chroot "$1" apt-get -q -y -t trixie-backports install linux-libc-dev')
+    fi
+    quietly "$HF_CACHE/log/package-root-$suite.log" mmdebstrap --mode=root --variant=minbase --skip=check/qemu \
+        "${opts[@]}" --aptopt='APT::Install-Recommends "false"' \
+        --include="$PACKAGE_ROOT_ALWAYS,$(package_build_depends)" "$suite" "$tmp/root" "$tmp/sources.list"
+    touch "$tmp/complete"
+    mkdir -p "$HF_CACHE/package-root"
+    rm -rf "${HF_CACHE:?}/package-root/$suite-"*
+    mv "$tmp" "$HF_CACHE/package-root/$suite-$(package_root_key)"
+}
+
+# package_inside SUITE DIR COMMAND...: run it as root of a copy of that system which is gone afterwards; DIR is its /work.
+package_inside() {
+    local root tmp status=0
+    root=$(package_root "$1")
+    tmp=$(new_dir package-inside)
+    mkdir "$tmp"/{upper,work,root}
+    # In a mount namespace of its own: nothing is left behind, however this ends.
+    unshare --mount --pid --fork --kill-child bash -euc '
+        tmp=$1 root=$2 dir=$3
+        shift 3
+        mount -t overlay overlay -o "lowerdir=$root,upperdir=$tmp/upper,workdir=$tmp/work" "$tmp/root"
+        mount -t proc proc "$tmp/root/proc"
+        mount -t tmpfs tmpfs "$tmp/root/run"
+        mkdir "$tmp/root/work"
+        mount --bind "$dir" "$tmp/root/work"
+        exec chroot "$tmp/root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+            DEBIAN_FRONTEND=noninteractive "$@"' - "$tmp" "$root" "$2" "${@:3}" || status=$?
+    rm -rf --one-file-system "$tmp"
+    return $status
+}
+
+# package_build SUITE DIR: the .deb, its .changes and so on into DIR, from what git would commit of this tree.
+package_build() {
+    mkdir -p "$2/holdfast"
+    (cd "$HF_ROOT" && git ls-files --cached --others --exclude-standard -z |
+        tar --null --files-from=- --ignore-failed-read -cf - 2>/dev/null) | tar -xf - -C "$2/holdfast"
+    package_inside "$1" "$2" sh -euc 'cd /work/holdfast && dpkg-buildpackage -b -us -uc'
+    rm -rf "$2/holdfast"
+}
