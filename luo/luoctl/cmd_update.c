@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* luoctl update and abort */
+/* luoctl update, abort and continue */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 struct update_options {
 	const char *kernel, *initrd, *cmdline, *freeze_timeout, *prepare_timeout, *pause_timeout,
 		*at_once, *order, *on_unpreservable, *shutdown_timeout, *snapshot_dir;
-	bool reuse_cmdline, dry_run, no_wait, skip_preflight;
+	bool reuse_cmdline, dry_run, no_wait, skip_preflight, stop_host;
 };
 
 /* "a,b,c" as an array. */
@@ -58,6 +58,8 @@ static int make_body(const struct ctl *ctl, const struct update_options *o, json
 		json_object_set_new(body, "reuse-cmdline", json_true());
 	if (o->dry_run)
 		json_object_set_new(body, "dry-run", json_true());
+	if (o->stop_host)
+		json_object_set_new(body, "stop-host", json_true());
 	return r;
 }
 
@@ -180,6 +182,7 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 		{"shutdown-timeout", &o.shutdown_timeout, NULL},
 		{"snapshot-dir", &o.snapshot_dir, NULL},
 		{"dry-run", NULL, &o.dry_run},
+		{"stop-host", NULL, &o.stop_host},
 		{"no-wait", NULL, &o.no_wait},
 		{"skip-preflight", NULL, &o.skip_preflight},
 	};
@@ -208,35 +211,58 @@ int cmd_update(const struct ctl *ctl, int argc, char **argv)
 	return CTL_OK;
 }
 
-int cmd_abort(const struct ctl *ctl, int argc, char **argv)
+/* Says something of the update under way, whose id it gives, and waits for its end. */
+static int tell_update(const struct ctl *ctl, const char *method, const char *suffix, char id[64],
+		       json_t **doc, struct error *err)
 {
 	_cleanup_json_ json_t *health = NULL;
+	const json_t *update;
+	char path[256];
+	int r = api_call(ctl, "GET", "/healthz", NULL, &health, err);
+
+	if (r < 0)
+		return r;
+	update = json_object_get(health, "update");
+	if (!update || json_is_true(json_object_get(update, "ended")))
+		return error_set(err, -EALREADY, "no update is under way");
+	snprintf(id, 64, "%s", doc_string(update, "id"));
+	snprintf(path, sizeof(path), "/api/v1/updates/%s%s", id, suffix);
+	r = api_call(ctl, method, path, NULL, doc, err);
+	/* It ends when the step under way has come back and all is undone. */
+	while (r == 0 && !json_is_true(json_object_get(*doc, "ended"))) {
+		snprintf(path, sizeof(path), "/api/v1/updates/%s?wait=%lld", id,
+			 doc_integer(*doc, "revision"));
+		json_decref(*doc);
+		r = api_call(ctl, "GET", path, NULL, doc, err);
+	}
+	return r;
+}
+
+/* Comes back only if the guests could not be taken along: the host is another one else. */
+int cmd_continue(const struct ctl *ctl, int argc, char **argv)
+{
 	_cleanup_json_ json_t *doc = NULL;
 	struct error err = ERROR_INIT;
-	const char *id;
-	char path[256];
+	char id[64];
+
+	if (argc > 1)
+		return ctl_usage(argv[0], "%s: it takes no argument", argv[1]);
+	if (tell_update(ctl, "PUT", "/continue", id, &doc, &err) < 0)
+		return ctl_fail(argv[0], &err);
+	return report_end(ctl, argv[0], doc);
+}
+
+int cmd_abort(const struct ctl *ctl, int argc, char **argv)
+{
+	_cleanup_json_ json_t *doc = NULL;
+	struct error err = ERROR_INIT;
+	char id[64];
 	int status;
 
 	if (argc > 1)
 		return ctl_usage(argv[0], "%s: it takes no argument", argv[1]);
-	if (api_call(ctl, "GET", "/healthz", NULL, &health, &err) < 0)
+	if (tell_update(ctl, "DELETE", "", id, &doc, &err) < 0)
 		return ctl_fail(argv[0], &err);
-	id = doc_string(json_object_get(health, "update"), "id");
-	if (!id[0] || json_is_true(json_object_get(json_object_get(health, "update"), "ended"))) {
-		error_set(&err, -EALREADY, "no update is under way");
-		return ctl_fail(argv[0], &err);
-	}
-	snprintf(path, sizeof(path), "/api/v1/updates/%s", id);
-	if (api_call(ctl, "DELETE", path, NULL, &doc, &err) < 0)
-		return ctl_fail(argv[0], &err);
-	/* It ends when the step under way has come back and all is undone. */
-	while (!json_is_true(json_object_get(doc, "ended"))) {
-		snprintf(path, sizeof(path), "/api/v1/updates/%s?wait=%lld", id,
-			 doc_integer(doc, "revision"));
-		json_decref(doc);
-		if (api_call(ctl, "GET", path, NULL, &doc, &err) < 0)
-			return ctl_fail(argv[0], &err);
-	}
 	status = strcmp(doc_string(doc, "state"), "aborted") == 0 ? CTL_OK : CTL_FAILED;
 	if (ctl->json)
 		ctl_print_json(doc);

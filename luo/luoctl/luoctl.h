@@ -44,6 +44,7 @@ struct ctl_command {
 };
 
 int cmd_abort(const struct ctl *ctl, int argc, char **argv);
+int cmd_continue(const struct ctl *ctl, int argc, char **argv);
 int cmd_create(const struct ctl *ctl, int argc, char **argv);
 int cmd_describe(const struct ctl *ctl, int argc, char **argv);
 int cmd_device(const struct ctl *ctl, int argc, char **argv);

@@ -33,12 +33,14 @@ static const struct ctl_command commands[] = {
 	 "           [--freeze-timeout MS] [--prepare-timeout MS] [--pause-timeout MS]\n"
 	 "           [--at-once N] [--order ID,...] [--on-unpreservable refuse|shutdown|snapshot]\n"
 	 "           [--snapshot-dir DIR]\n"
-	 "           [--shutdown-timeout MS] [--dry-run] [--no-wait]\n"
+	 "           [--shutdown-timeout MS] [--stop-host] [--dry-run] [--no-wait]\n"
 	 "           [--skip-preflight]",
 	 "take all VMs through a kexec into another kernel", cmd_update},
 	{"upgrade-vmm", "[--vmm PATH] [--freeze-timeout MS] ID... | --all",
 	 "exchange the vmm of running VMs for another, on the kernel that runs", cmd_upgrade_vmm},
 	{"abort", "", "take back the update under way; all guests go on", cmd_abort},
+	{"continue", "", "for systemd's shutdown hook: the host is stopped, go on with the update",
+	 cmd_continue},
 	{"history", "", "the updates there were", cmd_history},
 	{"timeline", "[--svg FILE] [UPDATE]",
 	 "how long each phase of the last update took, or of that one; as a picture", cmd_timeline},

@@ -9,6 +9,7 @@ http_handler api_dashboard, api_openapi;
 http_handler api_health, api_metrics, api_events, api_timeline;
 http_handler api_preflight;
 http_handler api_updates, api_update, api_update_begin, api_update_abort;
+http_handler api_update_continue;
 http_handler api_vms, api_vm, api_vm_create, api_vm_forget, api_vm_events, api_vm_owner;
 http_handler api_vm_adopt;
 http_handler api_vm_power_button, api_vm_resume, api_vm_shutdown, api_vm_start, api_vm_upgrade;

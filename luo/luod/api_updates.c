@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "luo/luod/api.h"
 #include "luo/luod/update.h"
+#include "luo/luod/update_host.h"
 #include "luo/luod/view.h"
 
 /*
@@ -65,6 +66,7 @@ static int read_config(json_t *body, struct update_config *config, struct error 
 		 json_get_string(&r, "cmdline", "", sizeof(config->cmdline)));
 	config->reuse_cmdline = json_get_bool(&r, "reuse-cmdline", false);
 	config->dry_run = json_get_bool(&r, "dry-run", false);
+	config->stop_host = json_get_bool(&r, "stop-host", false);
 	config->freeze_timeout_ms = (unsigned int)json_get_u64(
 		&r, "freeze-timeout-ms", UPDATE_FREEZE_TIMEOUT_MS, 1, API_TIMEOUT_MAX_MS);
 	config->prepare_timeout_ms = (unsigned int)json_get_u64(
@@ -156,6 +158,18 @@ int api_update_abort(struct luod *luod, const struct http_request *request,
 		return error_set(err, -ENOENT, "update %s: there is none of that id under way",
 				 request->id);
 	r = update_abort(luod, "aborted by the operator", err);
+	return r < 0 ? r : answer_update(luod, request, 202, response, err);
+}
+
+int api_update_continue(struct luod *luod, const struct http_request *request,
+			struct http_response *response, struct error *err)
+{
+	int r;
+
+	if (strcmp(request->id, luod->registry.update.id) != 0)
+		return error_set(err, -ENOENT, "update %s: there is none of that id under way",
+				 request->id);
+	r = update_go_on(luod, err);
 	return r < 0 ? r : answer_update(luod, request, 202, response, err);
 }
 

@@ -14,11 +14,17 @@ static const char *const status_names[VM_STATUS_MAX] = {
 };
 
 static const char *const state_names[UPDATE_STATE_MAX] = {
-	[UPDATE_LOADING] = "loading",	[UPDATE_PREPARING] = "preparing",
-	[UPDATE_FREEZING] = "freezing", [UPDATE_REBOOTING] = "rebooting",
-	[UPDATE_RESUMING] = "resuming", [UPDATE_UNDOING] = "undoing",
-	[UPDATE_DONE] = "done",		[UPDATE_PARTIAL] = "partial",
-	[UPDATE_CHECKED] = "checked",	[UPDATE_ABORTED] = "aborted",
+	[UPDATE_LOADING] = "loading",
+	[UPDATE_PREPARING] = "preparing",
+	[UPDATE_STOPPING_HOST] = "stopping-host",
+	[UPDATE_FREEZING] = "freezing",
+	[UPDATE_REBOOTING] = "rebooting",
+	[UPDATE_RESUMING] = "resuming",
+	[UPDATE_UNDOING] = "undoing",
+	[UPDATE_DONE] = "done",
+	[UPDATE_PARTIAL] = "partial",
+	[UPDATE_CHECKED] = "checked",
+	[UPDATE_ABORTED] = "aborted",
 	[UPDATE_FAILED] = "failed",
 };
 

@@ -72,6 +72,7 @@ struct vm_record {
 enum update_state {
 	UPDATE_LOADING,
 	UPDATE_PREPARING,
+	UPDATE_STOPPING_HOST, /* systemd stops all but the guests */
 	UPDATE_FREEZING,
 	UPDATE_REBOOTING,
 	UPDATE_RESUMING, /* in the next kernel */

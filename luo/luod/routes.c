@@ -14,6 +14,7 @@ const struct http_route http_routes[] = {
 	{"POST", "/api/v1/updates", ACCESS_ADMIN, true, api_update_begin},
 	{"GET", "/api/v1/updates/{id}", ACCESS_ANY, false, api_update},
 	{"DELETE", "/api/v1/updates/{id}", ACCESS_ADMIN, false, api_update_abort},
+	{"PUT", "/api/v1/updates/{id}/continue", ACCESS_ADMIN, false, api_update_continue},
 	{"GET", "/api/v1/vms", ACCESS_ANY, false, api_vms},
 	{"POST", "/api/v1/vms", ACCESS_ADMIN, true, api_vm_create},
 	{"GET", "/api/v1/vms/{id}", ACCESS_VM, false, api_vm},

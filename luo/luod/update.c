@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "luo/client.h"
+#include "luo/luod/update_host.h"
 #include "luo/luod/update_snapshot.h"
 
 unsigned int update_default_at_once(void)
@@ -256,6 +257,7 @@ int update_abort(struct luod *luod, const char *why, struct error *err)
 	if (!luod->update)
 		return error_set(err, -EALREADY, "update: none is under way on this kernel");
 	engine_cancel(&luod->update->engine, why);
+	host_cancel(luod->update);
 	luod_changed(luod);
 	return 0;
 }

@@ -28,7 +28,8 @@ struct update_config {
 	char initrd[PATH_MAX]; /* "" for none */
 	char cmdline[KEXEC_CMDLINE_MAX];
 	bool reuse_cmdline;
-	bool dry_run; /* load and prepare, then take all back */
+	bool dry_run;	/* load and prepare, then take all back */
+	bool stop_host; /* systemd stops the rest of the host before the freeze (update_host.h) */
 	unsigned int freeze_timeout_ms;
 	unsigned int prepare_timeout_ms;
 	unsigned int pause_timeout_ms; /* from the first freeze to reboot(2); 0: none of its own */
@@ -67,6 +68,10 @@ struct update {
 	struct loop_timer *shutdown_timer; /* owned: while guests are shut down */
 	bool shutdown_forced;
 	uint64_t freeze_begin_ns; /* CLOCK_MONOTONIC; 0 before */
+	bool asked_host;	  /* systemd is asked to stop the host; update_host.c only: */
+	bool host_stopping;	  /* it does: there is no way back to a host that goes on */
+	bool holding;		  /* the step waits for the hook */
+	bool host_stopped;	  /* the hook has come */
 };
 
 extern const struct update_step update_steps[];

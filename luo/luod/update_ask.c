@@ -21,16 +21,22 @@ static bool has_left(const struct vm *vm)
 	return vm->record->status == VM_STOPPED;
 }
 
-/* Its vmm has looked and said so; the others are not to wait for it. */
-static bool cannot_be_preserved(const struct update *u, int result)
+/*
+ * Its vmm has looked and said so; the others are not to wait for it. And on a host that is stopped
+ * already nothing can be taken back: who does not freeze is left behind.
+ */
+static bool goes_without(const struct update *u, int result)
 {
+	if (u->host_stopped && u->question.verb == AGENT_FREEZE)
+		return true;
 	return u->question.verb == AGENT_PREPARE && result == -EOPNOTSUPP &&
 	       u->config.unpreservable != UNPRESERVABLE_REFUSE;
 }
 
 static void update_without(const struct update *u, struct vm *vm, const struct error *err)
 {
-	if (u->config.unpreservable == UNPRESERVABLE_SNAPSHOT) {
+	if (u->question.verb == AGENT_PREPARE &&
+	    u->config.unpreservable == UNPRESERVABLE_SNAPSHOT) {
 		log_warning("%s; it goes through the update in a file", error_message(err));
 		close_fdp(&vm->session_fd);
 		vm->asked_prepare = false;
@@ -51,7 +57,7 @@ static void on_answer(struct vm *vm, int result, struct error *err, void *opaque
 
 	if (result < 0 && has_left(vm))
 		update_leave(vm);
-	else if (cannot_be_preserved(u, result))
+	else if (result < 0 && goes_without(u, result))
 		update_without(u, vm, err);
 	else if (result < 0)
 		note_failure(u, vm, result, err);
@@ -76,6 +82,8 @@ static void ask_one(struct update *u, struct vm *vm)
 	r = vm_request(vm, &request, question->deadline_ms, fd, on_answer, u, &err);
 	if (r == 0)
 		u->waiting++;
+	else if (!question->undo && goes_without(u, r))
+		update_without(u, vm, &err);
 	else
 		note_failure(u, vm, r, &err);
 }

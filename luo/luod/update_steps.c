@@ -13,6 +13,7 @@
 #include "luo/luod/registry_memfd.h"
 #include "luo/luod/update.h"
 #include "luo/luod/update_ask.h"
+#include "luo/luod/update_host.h"
 #include "luo/luod/update_jobs.h"
 #include "luo/luod/update_shutdown.h"
 #include "luo/luod/update_snapshot.h"
@@ -151,6 +152,14 @@ static int refuse_newcomers(const struct update *u, struct error *err)
 	return 0;
 }
 
+static int run_host(void *opaque, struct error *err)
+{
+	struct update *u = opaque;
+	int r = u->config.stop_host ? refuse_newcomers(u, err) : 0;
+
+	return r < 0 ? r : host_begin(u, err);
+}
+
 static bool want_freeze(struct vm *vm)
 {
 	return !vm->by_snapshot && (vm->asked_freeze = true);
@@ -227,6 +236,7 @@ const struct update_step update_steps[] = {
 	 undo_snapshot},				      /* who goes by a file stands still */
 	{"keep", UPDATE_PREPARING, run_keep, undo_keep},      /* the files have their names */
 	{"flush", UPDATE_PREPARING, run_flush, NULL},	      /* file systems are nearly clean */
+	{"host", UPDATE_STOPPING_HOST, run_host, NULL},	      /* all but the guests has ended */
 	{"freeze", UPDATE_FREEZING, run_freeze, undo_freeze}, /* guests stand, states are written */
 	{"settle", UPDATE_FREEZING, run_settle, NULL},	      /* file systems are clean */
 	{"reboot", UPDATE_REBOOTING, run_reboot, NULL},	      /* does not come back */
