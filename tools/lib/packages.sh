@@ -15,7 +15,10 @@ PACKAGES_BENCH="strace valgrind"
 
 # Checking it.
 PACKAGES_TEST="clang clang-format-19 clang-tidy clang-tools cppcheck acpica-tools mandoc shellcheck
-    pyflakes3 e2fsprogs chromium-headless-shell"
+    pyflakes3 e2fsprogs chromium-headless-shell mmdebstrap openssh-client"
+
+# To roll a fleet with, in a Debian of its own (ansible.sh).
+PACKAGES_FLEET="ansible-core openssh-client"
 
 # For the contract tests. Who has Node.js from elsewhere keeps it.
 packages_node() {

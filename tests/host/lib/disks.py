@@ -18,8 +18,9 @@ def make(host, serial, disk):
     path = host.folder / f"{serial}.img"
     if path.exists():
         return path
-    if disk.get("root"):
-        subprocess.run(["cp", "--sparse=always", str(host.setup.guest_root), str(path)], check=True)
+    ready = host.setup.forky if disk.get("system") else host.setup.guest_root if disk.get("root") else None
+    if ready:
+        subprocess.run(["cp", "--sparse=always", str(ready), str(path)], check=True)
         return path
     with open(path, "wb") as file:
         file.truncate(disk["size"] << 20)

@@ -59,7 +59,8 @@ class Host:
             (self.share / "boot" / series).mkdir()
             for image in ("bzImage", "vmlinux"):
                 shutil.copy(kernel / image, self.share / "boot" / series / image)
-        initrd.build(setup, self.share / "boot/initrd", needs["initrd"])
+        if not needs["system"]:
+            initrd.build(setup, self.share / "boot/initrd", needs["initrd"])
         self.write_env()
 
     def __enter__(self):
@@ -70,8 +71,10 @@ class Host:
 
     # -- the machine ---------------------------------------------------------------------------------------------
 
-    def boot(self, series=None, luo=True, cmdline="", timeout=60):
-        """Switches the host on (again) with the kernel of that series, the old one unless told; waits for its hello."""
+    def boot(self, series=None, luo=True, cmdline="", timeout=60, loader=None):
+        """Switches the host on (again) with the kernel of that series, the old one unless told; waits for its hello.
+
+        loader: (command line, initrd) as the host's own boot loader would have them."""
         self.stop()
         series = series or self.old
         for log in ("console.log", "qemu.log"):
@@ -80,14 +83,17 @@ class Host:
         memory_file = None
         if self.needs["memory_file"]:
             memory_file = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else self.folder) / f"holdfast-ram-{os.getpid()}"
-        options = {key: self.needs[key] for key in ("memory", "cpus", "iommu", "qemu")}
+        options = {key: self.needs[key] for key in ("memory", "cpus", "iommu", "qemu", "system")}
+        wanted = ({"system": {"system": True}} if self.needs["system"] else {}) | self.needs["disks"]
         options |= {
-            "disks": [(serial, disks.make(self, serial, disk), disk.get("iops")) for serial, disk in self.needs["disks"].items()],
+            "disks": [(serial, disks.make(self, serial, disk), disk.get("iops")) for serial, disk in wanted.items()],
             "memory_file": memory_file,
             "kernel": self.setup.kernel(series) / "bzImage",
-            "initrd": self.share / "boot/initrd",
+            "initrd": None if self.needs["system"] else self.share / "boot/initrd",
             "cmdline": self.cmdline(cmdline, luo=luo),
         }
+        if loader:
+            options["cmdline"], options["initrd"] = loader
         self.machine = Machine(self.setup, self.accel, self.folder, options)
         return self.wait_boot(series, timeout)
 
@@ -97,11 +103,17 @@ class Host:
             self.machine.kill()
             self.machine = None
 
-    def cmdline(self, extra="", luo=True):
-        """The kernel command line of this host: for the cold boot, and for a next kernel."""
+    def machine_words(self):
+        """What any kernel of this machine is told, whoever starts it."""
         words = ["console=ttyS0,115200", "panic=-1", "nokaslr", "sysrq_always_enabled"]
         # The kernel counts timer interrupts against loops of the processor; emulation on a busy machine fails that test.
-        words += ["no_timer_check", *self.accel.words]
+        return words + ["no_timer_check", *self.accel.words]
+
+    def cmdline(self, extra="", luo=True):
+        """The kernel command line of this host: for the cold boot, and for a next kernel."""
+        words = self.machine_words()
+        if self.needs["system"]:
+            words += ["root=/dev/vda", "rw"]
         if luo:
             # Kernel and initrd of the next kernel must fit, and what it allocates early: a page of memmap for 64 pages.
             words += ["kho=on", "liveupdate=on", f"kho_scratch=32M,{256 + self.needs['memory'] // 16}M,64M"]

@@ -68,13 +68,16 @@ class Machine:
             *("-virtfs", f"local,path={folder}/share,mount_tag=runshare,security_model=none,multidevs=remap"),
             *("-virtfs", "local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap"),
             *("-device", "virtio-rng-pci"),
-            *("-kernel", str(options["kernel"]), "-initrd", str(options["initrd"])),
-            *("-append", options["cmdline"]),
+            *("-kernel", str(options["kernel"]), "-append", options["cmdline"]),
         ]
+        if options["initrd"]:
+            arguments += ["-initrd", str(options["initrd"])]
         for serial, path, iops in options["disks"]:
             limit = f",throttling.iops-total={iops}" if iops else ""
             arguments += ["-drive", f"file={path},if=none,id={serial},format=raw,discard=unmap{limit}"]
             arguments += ["-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
+        if options["system"]:
+            arguments += ["-netdev", "user,id=wan", "-device", "virtio-net-pci,netdev=wan"]
         if options["iommu"]:
             arguments += ["-device", "intel-iommu,intremap=on,caching-mode=on"]
         return arguments + list(options["qemu"])

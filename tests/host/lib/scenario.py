@@ -21,6 +21,7 @@ NEEDS = {
     "iommu": False,  # VT-d
     "old": "7.2",  # the kernel that the host boots
     "new": "7.3",  # and that it goes to
+    "system": False,  # the host is a Debian forky with systemd, on its first disk, without an initrd and with a network card
     "cmdline": "",  # more words for the host's kernels
     "disks": {},  # of the host, /dev/vda and so on: {"serial": {"size": MiB, "ext4": True, "iops": requests a second}}; instead of
     # size, "root": True is a copy of the small Debian for guests
@@ -97,6 +98,8 @@ def lead(scenario, setup, accel, folder, report):
         raise ScenarioFailed("Debian's own kernels are not there: run tools/setup --for test")
     if any(disk.get("root") for disk in scenario.needs["disks"].values()) and not setup.guest_root:
         raise ScenarioFailed("the Debian image for guests is not there: run tools/setup --for test")
+    if scenario.needs["system"] and not setup.forky:
+        raise ScenarioFailed("the image of a Debian forky host is not there: run tools/setup --for test")
     with Host(setup, accel, scenario.name, scenario.needs, folder, report) as host:
         if scenario.needs["boot"]:
             host.measure(f"boot of host kernel {host.old}", host.boot())
