@@ -71,11 +71,45 @@ package_inside() {
     return $status
 }
 
-# package_build SUITE DIR: the .deb, its .changes and so on into DIR, from what git would commit of this tree.
+# What the package is made of.
+package_sources() {
+    (cd "$HF_ROOT" && git ls-files --cached --others --exclude-standard -- \
+        LICENSE LICENSES base debian devices docs/api initramfs iommu luo man meson.build meson_options.txt systemd tools/lib/embed.py vmm |
+        while read -r file; do [ ! -f "$file" ] || printf '%s\n' "$file"; done)
+}
+
+package_key() {
+    { package_root_key && package_sources && (cd "$HF_ROOT" && package_sources | tr '\n' '\0' | xargs -0 cat); } | sha
+}
+
+# package_build SUITE DIR: the .deb, its .changes and so on into DIR.
 package_build() {
     mkdir -p "$2/holdfast"
-    (cd "$HF_ROOT" && git ls-files --cached --others --exclude-standard -z |
-        tar --null --files-from=- --ignore-failed-read -cf - 2>/dev/null) | tar -xf - -C "$2/holdfast"
+    package_sources | tar -cf - -C "$HF_ROOT" --files-from=- | tar -xf - -C "$2/holdfast"
     package_inside "$1" "$2" sh -euc 'cd /work/holdfast && dpkg-buildpackage -b -us -uc'
     rm -rf "$2/holdfast"
+}
+
+# package_path: the folder that has the package of this tree as it is, built for trixie; or nothing.
+package_path() {
+    local dir
+    dir=$HF_CACHE/package/$(package_key)
+    [ ! -f "$dir/complete" ] || printf '%s' "$dir"
+}
+
+package_get() { [ -n "$(package_path)" ] || locked package package_get_locked; }
+
+package_get_locked() {
+    local tmp key
+    [ -z "$(package_path)" ] || return 0
+    package_root_get trixie
+    key=$(package_key)
+    step "building the Debian package"
+    tmp=$(new_dir package)
+    quietly "$HF_CACHE/log/package.log" package_build trixie "$tmp"
+    touch "$tmp/complete"
+    mkdir -p "$HF_CACHE/package"
+    # A tree that is being worked on leaves one behind with each change.
+    find "$HF_CACHE/package" -mindepth 1 -maxdepth 1 -mtime +1 -exec rm -rf {} +
+    mv "$tmp" "$HF_CACHE/package/$key"
 }
