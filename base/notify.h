@@ -45,7 +45,8 @@ void notify_done(struct notify *n);
  */
 void notify_say(const struct notify *n, const char *text);
 
-/* The manager keeps a copy of fd and gives it to the next process of this service. */
+/* The manager keeps a copy of fd and gives it to the next process of this service. No colon in
+ * name. */
 void notify_store(const struct notify *n, int fd, const char *name);
 void notify_unstore(const struct notify *n, const char *name);
 

@@ -38,6 +38,7 @@ struct played_vmm {
 
 struct bench_kernel {
 	int load_error, reboot_error, preserve_error, write_error, retrieve_fd_error, spawn_error;
+	int systemctl_error;
 	const char *create_fails;   /* session of this name cannot be created */
 	const char *retrieve_fails; /* or retrieved, with retrieve_error */
 	int retrieve_error;
@@ -46,6 +47,7 @@ struct bench_kernel {
 	int written_fd;	   /* borrowed: the registry that luod wrote last */
 	atomic_bool sync_hangs;
 	atomic_uint syncs_under_way;
+	atomic_uint host_stops;
 	unsigned int loads, unloads, reboots, created, retrieved, finished, spawns, kills;
 	char spawned[256]; /* last command line */
 	pid_t pid;	   /* what spawn says; 0: this process */

@@ -31,11 +31,20 @@ int __wrap_kexec_reboot(struct error *err);
 int __real_registry_memfd_write(int fd, const struct registry *reg, struct error *err);
 int __wrap_registry_memfd_write(int fd, const struct registry *reg, struct error *err);
 void __wrap_sync(void);
+int __wrap_systemctl_kexec(struct error *err);
 int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *files,
 		       const posix_spawnattr_t *attr, char *const argv[], char *const env[]);
 int __wrap_kill(pid_t pid, int signo);
 int __real_sock_peer(int fd, uid_t *ret_uid, pid_t *ret_pid);
 int __wrap_sock_peer(int fd, uid_t *ret_uid, pid_t *ret_pid);
+
+int __wrap_systemctl_kexec(struct error *err)
+{
+	if (bench_kernel.systemctl_error)
+		return error_set(err, -bench_kernel.systemctl_error, "host: not booted with it");
+	bench_kernel.host_stops++;
+	return 0;
+}
 
 static int new_fd(int *ret_fd)
 {
