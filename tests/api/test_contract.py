@@ -93,7 +93,7 @@ class Contract(PlayedCase):
     BODIES = [
         ("POST", "/api/v1/updates", {"kernel": "/nonexistent", "cmdline": "liveupdate=on kho=on", "initrd": "/nonexistent",
                                      "at-once": 1, "order": ["web1"], "on-unpreservable": "snapshot", "snapshot-dir": "/nonexistent", "pause-timeout-ms": 1,
-                                     "dry-run": True, "freeze-timeout-ms": 1, "prepare-timeout-ms": 1}, ["kernel", "cmdline"]),
+                                     "dry-run": True, "stop-host": True, "freeze-timeout-ms": 1, "prepare-timeout-ms": 1}, ["kernel", "cmdline"]),
         ("POST", "/api/v1/preflight", {"kernel": "/nonexistent", "initrd": "/nonexistent", "cmdline": "x",
                                        "running-kernel": "/nonexistent"}, ["kernel"]),
         ("PUT", "/api/v1/vms/web1/owner", {"uid": 1}, ["uid"]),
@@ -147,6 +147,10 @@ class Contract(PlayedCase):
         self.ask("DELETE", f"/api/v1/updates/{ident}")
         self.end_of(ident)
         self.end_of(self.begin())
+        ident = self.begin(**{"stop-host": True})
+        until(lambda: self.update(ident)["state"] == "stopping-host", "the host is being stopped")
+        self.ask("PUT", f"/api/v1/updates/{ident}/continue")
+        self.end_of(ident)
         for path in ("/api/v1/updates", "/api/v1/timeline", "/api/v1/vms", "/metrics"):
             self.ask("GET", path)
         self.ask("HEAD", "/healthz")
