@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154 # what dracut sets
 # For dracut.modules(7). luod and vmm are taken from the root file system.
 
 check() {
@@ -15,7 +16,6 @@ install() {
     inst_multiple cat chroot grep mkdir mount
     inst_simple /usr/share/holdfast/resume
     # The unit has the name of the host's own: systemd keeps it, with its process, when it switches the root.
-    # shellcheck disable=SC2154 # dracut's
     inst_simple "$moddir/luod.service" "$systemdsystemunitdir/luod.service"
     $SYSTEMCTL -q --root "$initdir" enable luod.service
 }

@@ -17,7 +17,7 @@ lint_spdx() {
     local file bad=0
     while read -r file; do
         case $file in
-        LICENSE* | *.md | *.json | *.svg | *.gitignore | tests/golden/* | tests/fuzz/corpus/*) continue ;;
+        LICENSE* | debian/changelog | debian/copyright | debian/source/* | *.md | *.json | *.svg | *.gitignore | tests/golden/* | tests/fuzz/corpus/*) continue ;;
         esac
         head -n 3 "$file" | grep -q 'SPDX-License-Identifier:' || { echo "$file: no SPDX line at its top" && bad=1; }
     done < <(tracked)

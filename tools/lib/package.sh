@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # used by those who source this
 # The Debian package, built and tried in Debian systems of their own. Needs debian.sh. Sourced, never run.
 
 PACKAGE_SUITES="trixie forky"
 # What a package is built with anywhere, and what the tests of the package need.
-PACKAGE_ROOT_ALWAYS="build-essential,debhelper,lintian,systemd,initramfs-tools,zstd,man-db"
+PACKAGE_ROOT_ALWAYS="build-essential,debhelper,lintian,systemd,initramfs-tools,dracut-core,cpio,zstd,man-db"
 
 # The packages that debian/control builds with, for apt.
 package_build_depends() {
@@ -79,7 +80,7 @@ package_sources() {
 }
 
 package_key() {
-    { package_root_key && package_sources && (cd "$HF_ROOT" && package_sources | tr '\n' '\0' | xargs -0 cat); } | sha
+    { package_build_depends && package_sources && (cd "$HF_ROOT" && package_sources | tr '\n' '\0' | xargs -0 cat); } | sha
 }
 
 # package_build SUITE DIR: the .deb, its .changes and so on into DIR.
@@ -112,4 +113,36 @@ package_get_locked() {
     # A tree that is being worked on leaves one behind with each change.
     find "$HF_CACHE/package" -mindepth 1 -maxdepth 1 -mtime +1 -exec rm -rf {} +
     mv "$tmp" "$HF_CACHE/package/$key"
+}
+
+# package_check SUITE: installs the package there and looks at it (tests/package/check.sh).
+package_check() {
+    local dir status=0
+    package_root_get "$1"
+    dir=$(new_dir package-check)
+    cp "$(package_path)"/*.deb "$HF_ROOT/tests/package/check.sh" "$HF_ROOT/debian/changelog" "$dir/"
+    package_inside "$1" "$dir" sh /work/check.sh || status=$?
+    rm -rf "$dir"
+    return $status
+}
+
+# Errors and warnings of Debian's own checker.
+package_lintian() {
+    local dir status=0
+    dir=$(new_dir package-check)
+    cp "$(package_path)"/holdfast* "$dir/"
+    package_inside trixie "$dir" sh -c 'lintian --allow-root --fail-on error,warning /work/*.changes' || status=$?
+    rm -rf "$dir"
+    return $status
+}
+
+# Built again, it is the same to the byte.
+package_again() {
+    local dir status=0
+    dir=$(new_dir package-again)
+    quietly "$HF_CACHE/log/package-again.log" package_build trixie "$dir"
+    (cd "$dir" && sha256sum ./*.deb) >"$dir/sums"
+    (cd "$(package_path)" && sha256sum -c "$dir/sums") || status=$?
+    rm -rf "$dir"
+    return $status
 }

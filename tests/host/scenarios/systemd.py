@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A host with systemd: a VM as its unit lives through an update that stops the host, and one that an initramfs ends."""
 
 import json
