@@ -36,6 +36,7 @@ static void on_phase(void *opaque, enum update_phase phase)
 		api_free(STEAL_PTR(p->api));
 	}
 	agent_phase_changed(p->agent, phase);
+	manager_on_phase(&p->manager, phase, vm_session(p->vm));
 }
 
 static void on_exit_of_vm(void *opaque, int exit_code, const char *reason)
@@ -130,24 +131,52 @@ static void resume_done(void *opaque, int result, const struct error *err _unuse
 	loop_stop(p->loop);
 }
 
+/* A service is started in one way: whether the VM boots or is taken up, the session tells. */
+static int make_first_vm(struct program *p, struct error *err)
+{
+	const struct cli *cli = p->cli;
+	struct vm_config only_id;
+	int r = 0;
+
+	p->resume = cli->resume;
+	if (!p->resume && !cli->config.agent[0])
+		r = manager_has_vm(&p->manager, &p->resume, err);
+	if (r < 0)
+		return r;
+	vm_config_init(&only_id);
+	memcpy(only_id.id, cli->config.id, sizeof(only_id.id));
+	return program_make_vm(p, p->resume && !cli->resume ? &only_id : &cli->config, p->resume,
+			       cli->overrides, err);
+}
+
+static int boot(struct program *p, struct error *err)
+{
+	int r = p->cli->empty ? 0 : vm_boot(p->vm, err);
+
+	if (r == 0)
+		manager_on_phase(&p->manager, UPDATE_RUNNING, FD_NONE);
+	return r;
+}
+
 static int begin(struct program *p, struct error *err)
 {
-	const struct vm_request resume = {.verb = VM_RESUME_PRESERVED, .session_fd = FD_NONE};
+	struct vm_request resume = {.verb = VM_RESUME_PRESERVED, .session_fd = FD_NONE};
 	const struct cli *cli = p->cli;
 	int r;
 
 	if (cli->restore[0])
 		return program_restore(p, cli->restore, cli->config.id, cli->overrides, resume_done,
 				       p, err);
-	r = cli->empty ? 0 : program_make_vm(p, &cli->config, cli->resume, cli->overrides, err);
+	r = cli->empty ? 0 : make_first_vm(p, err);
 	if (r == 0)
 		r = program_open_doors(p, err);
-	if (r < 0 || cli->empty)
+	if (r < 0)
 		return r;
-	if (!cli->resume)
-		return vm_boot(p->vm, err);
+	if (!p->resume)
+		return boot(p, err);
 	if (p->agent)
 		return 0;
+	resume.session_fd = manager_take_session(&p->manager);
 	return vm_request(p->vm, &resume, resume_done, p, err);
 }
 
@@ -189,6 +218,8 @@ static int set_up(struct program *p, struct error *err)
 	p->created = p->cli->config;
 	r = loop_new(&p->loop, err);
 	if (r == 0)
+		r = manager_start(&p->manager, p->loop, err);
+	if (r == 0)
 		r = loop_add_signals(p->loop, signals, on_signal, p, err);
 	if (r == 0)
 		r = loop_timer_new(p->loop, on_vm_ended, p, &p->vm_ended, err);
@@ -200,6 +231,7 @@ static void tear_down(struct program *p)
 	api_quiesce(p->api);
 	program_drop_vm(p);
 	api_free(p->api);
+	manager_done(&p->manager);
 	loop_timer_free(p->vm_ended);
 	loop_free(p->loop);
 }
@@ -211,6 +243,7 @@ int program_run(const struct cli *cli)
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
+	manager_init(&p.manager);
 	r = set_up(&p, &err);
 	if (r == 0)
 		r = begin(&p, &err);

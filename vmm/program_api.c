@@ -68,7 +68,9 @@ static int api_request(void *opaque, enum vm_verb verb, uint32_t timeout_ms, vm_
 		.verb = verb,
 		.caller = VM_CALLER_USER,
 		.timeout_ms = timeout_ms,
-		.session_fd = FD_NONE,
+		.session_fd = verb == VM_PREPARE || verb == VM_RESUME_PRESERVED
+				      ? manager_take_session(&p->manager)
+				      : FD_NONE,
 	};
 
 	int r;

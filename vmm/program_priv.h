@@ -5,6 +5,7 @@
 #include "vmm/agent.h"
 #include "vmm/api/server.h"
 #include "vmm/cli.h"
+#include "vmm/manager.h"
 #include "vmm/shutdown.h"
 #include "vmm/vm.h"
 
@@ -15,6 +16,8 @@ struct program {
 	struct api *api; /* NULL without --api-socket */
 	struct agent *agent; /* NULL without --agent */
 	struct shutdown *shutdown;
+	struct manager manager;
+	bool resume; /* what is preserved is taken up */
 	int exit_code;
 	bool over;
 

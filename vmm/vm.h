@@ -51,8 +51,8 @@ struct vm_request {
 	enum vm_verb verb;
 	enum vm_caller caller;
 	uint32_t timeout_ms; /* for freeze and snapshot; 0: the default */
-	int session_fd; /* of the agent, for prepare and resume-preserved; a snapshot's file; else
-			   FD_NONE */
+	int session_fd; /* of agent or manager, for prepare and resume-preserved; a snapshot's file;
+			   else FD_NONE */
 	struct source *table; /* for adopt: what was exported; else NULL */
 };
 
@@ -103,6 +103,8 @@ int vm_resize_balloon(struct vm *vm, uint64_t size, struct error *err);
 /* luod at that socket drives the updates of the VM from now on. -EPERM: another one does. */
 int vm_set_agent(struct vm *vm, const char *path, struct error *err);
 
+/* The LUO session that it is preserved in, borrowed; FD_NONE: none. */
+int vm_session(const struct vm *vm);
 /* Whether what an update works on are exported files: an exchange of the vmm. */
 bool vm_has_table(const struct vm *vm);
 /* What VM_EXPORT made ready, descriptors borrowed; 0 in every other phase. */

@@ -9,6 +9,11 @@ bool vm_has_table(const struct vm *vm)
 	return steps_have_table(vm->steps);
 }
 
+int vm_session(const struct vm *vm)
+{
+	return steps_session(vm->steps);
+}
+
 unsigned int vm_exported(const struct vm *vm, const struct source_entry **ret)
 {
 	return update_phase(vm->update) == UPDATE_PREPARED ? steps_table(vm->steps, ret) : 0;

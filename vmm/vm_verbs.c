@@ -141,6 +141,8 @@ static int choose_source(struct vm *vm, const struct vm_request *request, int se
 		return error_set(err, -EINVAL, "the agent passed no session for VM %s", id);
 	if (request->caller == VM_CALLER_AGENT)
 		r = source_agent_new(id, steal_fd(&fd), &source, err);
+	else if (fd >= 0)
+		r = source_manager_new(id, steal_fd(&fd), &source, err);
 	else
 		r = source_device_new(id, &source, err);
 	if (r < 0)

@@ -1,76 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The protocol of sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3), against a manager that
  * the test plays. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/notify.h"
+#include "notify_manager.h"
 
 /* SD_LISTEN_FDS_START */
 #define SPEC_FIRST_FD 3
 
-static char socket_path[64];
-static int manager;
-
-static void listen_at(const char *path, socklen_t length)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-
-	memcpy(addr.sun_path, path, length);
-	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	assert_true(manager >= 0);
-	assert_int_equal(bind(manager, (struct sockaddr *)&addr,
-			      (socklen_t)offsetof(struct sockaddr_un, sun_path) + length),
-			 0);
-}
+static struct notify_manager manager;
 
 static int set_up(void **state _unused_)
 {
-	snprintf(socket_path, sizeof(socket_path), "/tmp/test-notify.%d", getpid());
-	unlink(socket_path);
-	listen_at(socket_path, (socklen_t)strlen(socket_path) + 1);
-	setenv("NOTIFY_SOCKET", socket_path, 1);
+	notify_manager_up(&manager);
 	return 0;
 }
 
 static int tear_down(void **state _unused_)
 {
-	close(manager);
-	unlink(socket_path);
+	notify_manager_down(&manager);
 	return 0;
-}
-
-/* What the manager has got next; *fd: what came along, or FD_NONE. */
-static void heard(const char *expected, int *fd)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control;
-	char text[1024];
-	struct iovec iov = {.iov_base = text, .iov_len = sizeof(text) - 1};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf)};
-	ssize_t n = recvmsg(manager, &msg, MSG_CMSG_CLOEXEC);
-
-	assert_true(n >= 0);
-	text[n] = '\0';
-	assert_string_equal(text, expected);
-	*fd = FD_NONE;
-	if (CMSG_FIRSTHDR(&msg))
-		memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(*fd));
 }
 
 static void test_says(void **state _unused_)
@@ -82,7 +34,7 @@ static void test_says(void **state _unused_)
 	assert_null(getenv("NOTIFY_SOCKET"));
 	assert_int_equal(n.watchdog_ns, 0);
 	notify_say(&n, "READY=1\nSTATUS=all is well");
-	heard("READY=1\nSTATUS=all is well", &fd);
+	notify_manager_heard(&manager, "READY=1\nSTATUS=all is well", &fd);
 	assert_int_equal(fd, FD_NONE);
 	notify_done(&n);
 }
@@ -93,14 +45,14 @@ static void test_abstract_socket(void **state _unused_)
 	struct notify n;
 	int fd;
 
-	close(manager);
+	close(manager.fd);
 	snprintf(name, sizeof(name), "@holdfast-test-notify-%d", getpid());
 	setenv("NOTIFY_SOCKET", name, 1);
 	name[0] = '\0';
-	listen_at(name, (socklen_t)strlen(name + 1) + 1);
+	notify_manager_bind(&manager, name, strlen(name + 1) + 1);
 	notify_init(&n);
 	notify_say(&n, "WATCHDOG=1");
-	heard("WATCHDOG=1", &fd);
+	notify_manager_heard(&manager, "WATCHDOG=1", &fd);
 	notify_done(&n);
 }
 
@@ -130,13 +82,13 @@ static void test_stores(void **state _unused_)
 
 	notify_init(&n);
 	notify_store(&n, fd, "web1");
-	heard("FDSTORE=1\nFDPOLL=0\nFDNAME=web1", &got);
+	notify_manager_heard(&manager, "FDSTORE=1\nFDPOLL=0\nFDNAME=web1", &got);
 	assert_int_equal(fstat(fd, &sent), 0);
 	assert_int_equal(fstat(got, &arrived), 0);
 	assert_int_equal(sent.st_ino, arrived.st_ino);
 	notify_unstore(&n, "web1");
 	close(got);
-	heard("FDSTOREREMOVE=1\nFDNAME=web1", &got);
+	notify_manager_heard(&manager, "FDSTOREREMOVE=1\nFDNAME=web1", &got);
 	assert_int_equal(got, FD_NONE);
 	close(fd);
 	notify_done(&n);
@@ -179,11 +131,11 @@ static void test_takes_descriptors(void **state _unused_)
 
 	/* A program starts with nothing open but these. */
 	for (int fd = SPEC_FIRST_FD; fd < SPEC_FIRST_FD + 3; fd++)
-		if (fd != manager)
+		if (fd != manager.fd)
 			close(fd);
-	assert_int_equal(dup3(manager, 40, O_CLOEXEC), 40);
-	close(manager);
-	manager = 40;
+	assert_int_equal(dup3(manager.fd, 40, O_CLOEXEC), 40);
+	close(manager.fd);
+	manager.fd = 40;
 	first = open("/dev/null", O_RDONLY);
 	second = open("/dev/zero", O_RDONLY);
 	assert_int_equal(first, SPEC_FIRST_FD);

@@ -2,7 +2,7 @@
 /*
  * Where a VM's descriptors go to before an update and come from after it, by token:
  *   - a LUO session that this process opens itself (no agent),
- *   - a LUO session whose descriptor the agent passed,
+ *   - a LUO session whose descriptor the agent or the service manager passed,
  *   - a plain table of descriptors, for an exchange of the vmm binary without a kexec,
  *   - a file on a disk, which all of it is written to while the guest stands still.
  * The steps of an update do not know which. Calls may take long and are made from one thread at a
@@ -47,6 +47,12 @@ int source_device_new(const char *id, struct source **ret, struct error *err);
 
 /* Takes session_fd, even on failure. open() and take() check that it is this VM's session. */
 int source_agent_new(const char *id, int session_fd, struct source **ret, struct error *err);
+
+/* The same without that check: one that the service manager made, under a name of its own. */
+int source_manager_new(const char *id, int session_fd, struct source **ret, struct error *err);
+
+/* The session, borrowed, of a source that is one and is open; else FD_NONE. */
+int source_session(const struct source *s);
 
 /* A table of descriptors under tokens. */
 struct source_entry {

@@ -12,7 +12,7 @@ struct session_source {
 	struct source source;
 	char name[LUO_SESSION_NAME_SIZE];
 	int fd; /* owned */
-	bool passed;
+	bool passed, any_name;
 };
 
 static struct session_source *of(struct source *s)
@@ -25,6 +25,8 @@ static int check_name(struct session_source *s, struct error *err)
 	char name[LUO_SESSION_NAME_SIZE];
 	int r = luo_session_name(s->fd, name, err);
 
+	if (r == 0 && s->any_name)
+		return 0;
 	if (r < 0)
 		return error_prefix(err, "the descriptor that the agent passed: "), r;
 	if (strcmp(name, s->name) != 0)
@@ -136,6 +138,20 @@ int source_device_new(const char *id, struct source **ret, struct error *err)
 int source_agent_new(const char *id, int session_fd, struct source **ret, struct error *err)
 {
 	return session_new(id, session_fd, true, ret, err);
+}
+
+int source_manager_new(const char *id, int session_fd, struct source **ret, struct error *err)
+{
+	int r = session_new(id, session_fd, true, ret, err);
+
+	if (r == 0)
+		of(*ret)->any_name = true;
+	return r;
+}
+
+int source_session(const struct source *s)
+{
+	return s && s->ops == &session_ops ? ((const struct session_source *)s)->fd : FD_NONE;
 }
 
 void source_free(struct source *s)

@@ -129,6 +129,11 @@ bool steps_set_source(struct steps *s, struct source *source)
 	return true;
 }
 
+int steps_session(const struct steps *s)
+{
+	return source_session(s->source);
+}
+
 void steps_set_freeze_timeout(struct steps *s, unsigned int timeout_ms)
 {
 	s->freeze_timeout_ms = timeout_ms;

@@ -28,6 +28,8 @@ void steps_set_update(struct steps *steps, struct update *update);
  * hand.
  */
 bool steps_set_source(struct steps *steps, struct source *source);
+/* The LUO session that the VM is preserved in, borrowed; FD_NONE: none. */
+int steps_session(const struct steps *steps);
 void steps_set_freeze_timeout(struct steps *steps, unsigned int timeout_ms);
 
 /* A guest has given a device up: ends the step that waits for the last of them. */
