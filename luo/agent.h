@@ -19,6 +19,8 @@
  *   luod  {"type":"request", "seq":2, "verb":"finish"}
  *   luod  {"type":"request", "seq":3, "verb":"power-button"} | "shutdown"
  *
+ * A vmm that failed to resume keeps the session: "resume" without a descriptor is another try.
+ *
  * An exchange of the vmm on the same kernel hands descriptors over by the tokens of luo/tokens.h,
  * in the order of "tokens":
  *

@@ -137,6 +137,10 @@ static int choose_source(struct vm *vm, const struct vm_request *request, int se
 	if (request->caller == VM_CALLER_AGENT && fd < 0 && request->verb == VM_RESUME_PRESERVED &&
 	    steps_have_table(vm->steps))
 		return 0;
+	/* A try that failed left the session here; luod was started anew and has no other. */
+	if (request->caller == VM_CALLER_AGENT && fd < 0 && request->verb == VM_RESUME_PRESERVED &&
+	    steps_session(vm->steps) >= 0)
+		return 0;
 	if (request->caller == VM_CALLER_AGENT && fd < 0)
 		return error_set(err, -EINVAL, "the agent passed no session for VM %s", id);
 	if (request->caller == VM_CALLER_AGENT)

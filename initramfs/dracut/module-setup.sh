@@ -13,7 +13,7 @@ depends() {
 }
 
 install() {
-    inst_multiple cat chroot grep mkdir mount
+    inst_multiple chroot mkdir mount
     inst_simple /usr/share/holdfast/resume
     # The unit has the name of the host's own: systemd keeps it, with its process, when it switches the root.
     inst_simple "$moddir/luod.service" "$systemdsystemunitdir/luod.service"

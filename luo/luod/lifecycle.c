@@ -169,11 +169,22 @@ int lifecycle_resume(struct vm *vm, const char *binary, struct error *err)
 		registry_set_text(record->binary, sizeof(record->binary), binary);
 	if (!vm->peer)
 		return start_resume(vm, err);
+	/* A luod that was started after the session was retrieved: the vmm alone holds it. */
+	if (vm->session_fd < 0 && !vm->handover.tokens.count) {
+		if (binary)
+			return error_set(
+				err, -EOPNOTSUPP,
+				"vm %s: its vmm (pid %d) alone holds what is preserved, and "
+				"cannot be exchanged; try again without another program",
+				record->id, record->pid);
+		return resume_again(vm, err);
+	}
 	/* The one that failed holds the session, as luod does: it can go. */
 	vm->restart = true;
 	if (kill(record->pid, SIGKILL) < 0)
 		return error_sys(err, -errno, "vm %s: cannot end its vmm (pid %d)", record->id,
 				 record->pid);
+	vm_set_status(vm, VM_STARTING);
 	return 0;
 }
 

@@ -196,6 +196,23 @@ static void on_resumed(struct vm *vm, int result, struct error *err, void *opaqu
 		give_way(vm);
 }
 
+static void on_resumed_again(struct vm *vm, int result, struct error *err, void *opaque)
+{
+	if (result == 0)
+		vm_set_status(vm, VM_CONNECTED);
+	on_resumed(vm, result, err, opaque);
+}
+
+int resume_again(struct vm *vm, struct error *err)
+{
+	struct agent_request request = {.verb = AGENT_RESUME};
+	int r = vm_request(vm, &request, RESUME_DEADLINE_MS, FD_NONE, on_resumed_again, NULL, err);
+
+	if (r == 0)
+		vm_set_status(vm, VM_STARTING);
+	return r;
+}
+
 static void on_adopted(struct vm *vm, int result, struct error *err, void *opaque _unused_)
 {
 	if (result < 0)

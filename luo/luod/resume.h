@@ -20,6 +20,8 @@ void resume_begin(struct luod *luod);
 void resume_hand_over(struct vm *vm);
 /* Frozen, and given up for another vmm that did not come: it is to go on with its guest. */
 void resume_take_back(struct vm *vm);
+/* It failed and has kept its session, of which luod has no duplicate: it tries again. */
+int resume_again(struct vm *vm, struct error *err);
 /* Its guest runs: now, and only now, what was preserved is given up. */
 void resume_finish(struct vm *vm);
 /* It cannot be taken up for now: the session stays. */

@@ -202,6 +202,31 @@ static void test_retry(void **state _unused_)
 	assert_int_equal(json_array_size(bench.luod.registry.history), 1);
 }
 
+static bool b_goes_on(struct bench *b)
+{
+	return !bench_record(b, "b")->resume;
+}
+
+/* A luod that came after the session was retrieved has no duplicate: ending that vmm would lose it.
+ */
+static void test_retry_without_a_duplicate(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	struct vm_record *b;
+
+	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_FAILED);
+	b = bench_record(&bench, "b");
+	assert_true(b->resume);
+	assert_int_equal(lifecycle_resume(b->vm, "/opt/new-vmm", &err), -EOPNOTSUPP);
+	assert_int_equal(lifecycle_resume(b->vm, NULL, &err), 0);
+	assert_int_equal(b->status, VM_STARTING);
+	bench_until(&bench, b_goes_on);
+	assert_int_equal(bench_kernel.kills, 0);
+	assert_int_equal(bench.vmms[1].sessions, 0);
+	assert_string_equal(bench.vmms[1].journal, "resume finish");
+	assert_int_equal(b->status, VM_CONNECTED);
+}
+
 static void test_vmm_dies_before_hello(void **state _unused_)
 {
 	struct vm_record *b;
@@ -507,6 +532,7 @@ int main(void)
 		WITH_BENCH(test_nothing_handed_over),
 		WITH_BENCH(test_damaged_registry),
 		WITH_BENCH(test_retry),
+		WITH_BENCH(test_retry_without_a_duplicate),
 		WITH_BENCH(test_vmm_dies_before_hello),
 		WITH_BENCH(test_no_binary),
 		WITH_BENCH(test_discard),
