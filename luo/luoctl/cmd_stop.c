@@ -48,16 +48,21 @@ static int look(const struct ctl *ctl, const char *id, long long *revision, bool
 	return 0;
 }
 
-/* id NULL: every VM that runs. One that has ended by itself meanwhile is no failure then. */
+/*
+ * id NULL: every VM that runs. One that has ended by itself meanwhile is no failure then. Returns
+ * how many are to end.
+ */
 static int tell(const struct ctl *ctl, const char *id, const char *verb, struct error *err)
 {
 	_cleanup_json_ json_t *doc = NULL;
 	json_t *vm;
+	int r, told = 0;
 	size_t i;
-	int r;
 
-	if (id)
-		return ask(ctl, id, verb, err);
+	if (id) {
+		r = ask(ctl, id, verb, err);
+		return r < 0 ? r : 1;
+	}
 	r = api_call(ctl, "GET", "/api/v1/vms", NULL, &doc, err);
 	if (r < 0)
 		return r;
@@ -65,10 +70,14 @@ static int tell(const struct ctl *ctl, const char *id, const char *verb, struct 
 	{
 		struct error why = ERROR_INIT;
 
-		if (runs(vm) && ask(ctl, doc_string(vm, "id"), verb, &why) < 0)
+		if (!runs(vm))
+			continue;
+		if (ask(ctl, doc_string(vm, "id"), verb, &why) < 0)
 			fprintf(stderr, "luoctl stop: %s\n", error_message(&why));
+		else
+			told++;
 	}
-	return 0;
+	return told;
 }
 
 /* Seconds of patience with the guests, then of the process that must only end. */
@@ -79,7 +88,7 @@ static int wait_for_end(const struct ctl *ctl, const char *id, uint64_t seconds,
 	bool forced = false, left = true;
 	int r = 0;
 
-	while (r == 0) {
+	while (r >= 0) {
 		r = look(ctl, id, &revision, &left, err);
 		if (r < 0 || !left)
 			break;
@@ -104,7 +113,7 @@ int cmd_stop(const struct ctl *ctl, int argc, char **argv)
 		{"force", NULL, &force}, {"all", NULL, &all}, {"wait", &seconds, NULL}};
 	struct error err = ERROR_INIT;
 	uint64_t patience = 0;
-	int count, r;
+	int count, told, r;
 
 	if (ctl_options(argc, argv, options, ARRAY_SIZE(options), &count) < 0)
 		return CTL_USAGE;
@@ -112,15 +121,17 @@ int cmd_stop(const struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(argv[0], "name one VM, or say --all");
 	if (seconds && (size_parse(seconds, &patience) < 0 || patience > 86400))
 		return ctl_usage(argv[0], "--wait: %s is no number of seconds", seconds);
-	r = tell(ctl, all ? NULL : argv[1], force ? "shutdown" : "power-button", &err);
-	if (r == 0 && seconds)
+	told = r = tell(ctl, all ? NULL : argv[1], force ? "shutdown" : "power-button", &err);
+	/* In an update all refuse: the guests go on. */
+	if (told > 0 && seconds)
 		r = wait_for_end(ctl, all ? NULL : argv[1], patience, &err);
 	if (r < 0)
 		return ctl_fail(argv[0], &err);
 	if (!ctl->json)
 		printf("%s: %s\n", all ? "all" : argv[1],
-		       seconds ? "ended"
-		       : force ? "is shut down"
-			       : "power button pressed");
+		       !told	 ? "none was to be stopped"
+		       : seconds ? "ended"
+		       : force	 ? "is shut down"
+				 : "power button pressed");
 	return CTL_OK;
 }
