@@ -34,13 +34,14 @@ done
 expect "the API document is built in" "openapi" grep -a -o -m1 '"openapi"' /usr/sbin/luod
 
 # systemd knows every directive, and every program is there.
-for unit in luod.service holdfast-guests.service holdfast-vm@web1.service holdfast.slice; do
+for unit in luod.service holdfast-guests.service holdfast-kexec.service holdfast-vm@web1.service holdfast.slice; do
     said=$(systemd-analyze verify "$unit" 2>&1) || fail "$unit: $said"
     ! echo "$said" | grep -E "holdfast|luod" || fail "$unit: $said"
 done
 echo "ok: systemd takes the units"
 expect "luod.service is enabled" enabled systemctl is-enabled luod.service
 expect "holdfast-guests.service is enabled" enabled systemctl is-enabled holdfast-guests.service
+expect "holdfast-kexec.service is enabled" enabled systemctl is-enabled holdfast-kexec.service
 [ -x /usr/lib/systemd/system-shutdown/holdfast ] || fail "systemd-shutdown's hook is missing"
 sh -n /usr/lib/systemd/system-shutdown/holdfast
 # Anything but a kexec is none of its business.
