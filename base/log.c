@@ -94,6 +94,16 @@ void log_at(enum log_level level, const char *fmt, ...)
 	va_end(ap);
 }
 
+void log_last_words(const char *text)
+{
+	char line[ERROR_MESSAGE_MAX];
+	int n = snprintf(line, sizeof(line), "%s%s: %s\n", the_log.journal ? "<3>" : "error ",
+			 the_log.name, text);
+
+	if (write(the_log.fd, line, MIN_OF((size_t)MAX_OF(n, 0), sizeof(line) - 1)) < 0)
+		return;
+}
+
 void log_ratelimited(struct log_ratelimit *rl, enum log_level level, const char *fmt, ...)
 {
 	struct timespec ts;

@@ -29,6 +29,9 @@ int log_level_parse(const char *text, enum log_level *ret);
 
 void log_at(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 
+/* One line from a signal handler that does not return: neither time nor locks. */
+void log_last_words(const char *text);
+
 #define log_error(...)	 log_at(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_at(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...)	 log_at(LOG_LEVEL_INFO, __VA_ARGS__)

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/confine/landlock.h"
+
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/util.h"
+
+/* Rights by the version of the ABI that brought them (linux/landlock.h). */
+#define FS_V1 ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
+#define FS_FILES                                                      \
+	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | \
+	 LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_TRUNCATE | \
+	 LANDLOCK_ACCESS_FS_IOCTL_DEV | LANDLOCK_ACCESS_FS_RESOLVE_UNIX)
+
+struct landlock {
+	int fd; /* owned */
+	struct landlock_ruleset_attr handled;
+};
+
+int landlock_abi(struct error *err)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	if (abi > 0)
+		return (int)abi;
+	if (errno == EOPNOTSUPP)
+		return error_set(err, -EOPNOTSUPP,
+				 "Landlock is not in use on this host: its kernel has it, but not "
+				 "in lsm= of the command line");
+	return error_set(err, -EOPNOTSUPP,
+			 "this kernel has no Landlock (CONFIG_SECURITY_LANDLOCK)");
+}
+
+static struct landlock_ruleset_attr handled_by(int abi)
+{
+	struct landlock_ruleset_attr attr = {.handled_access_fs = FS_V1};
+
+	if (abi >= 2)
+		attr.handled_access_fs |= LANDLOCK_ACCESS_FS_REFER;
+	if (abi >= 3)
+		attr.handled_access_fs |= LANDLOCK_ACCESS_FS_TRUNCATE;
+	if (abi >= 4)
+		attr.handled_access_net |=
+			LANDLOCK_ACCESS_NET_BIND_TCP | LANDLOCK_ACCESS_NET_CONNECT_TCP;
+	if (abi >= 5)
+		attr.handled_access_fs |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
+	if (abi >= 6)
+		attr.scoped |= LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
+	if (abi >= 9)
+		attr.handled_access_fs |= LANDLOCK_ACCESS_FS_RESOLVE_UNIX;
+	if (abi >= 10)
+		attr.handled_access_net |=
+			LANDLOCK_ACCESS_NET_BIND_UDP | LANDLOCK_ACCESS_NET_CONNECT_SEND_UDP;
+	return attr;
+}
+
+int landlock_new(struct landlock **ret, struct error *err)
+{
+	int abi = landlock_abi(err);
+	struct landlock *l;
+
+	if (abi < 0)
+		return abi;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return error_set(err, -ENOMEM, "Landlock: out of memory");
+	l->handled = handled_by(abi);
+	l->fd = (int)syscall(SYS_landlock_create_ruleset, &l->handled, sizeof(l->handled), 0);
+	if (l->fd < 0) {
+		int r = error_sys(err, -errno, "Landlock: cannot make rules");
+
+		free(l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+void landlock_free(struct landlock *l)
+{
+	if (!l)
+		return;
+	close_fdp(&l->fd);
+	free(l);
+}
+
+static uint64_t rights_of(unsigned int may)
+{
+	uint64_t rights = 0;
+
+	if (may & LANDLOCK_MAY_READ)
+		rights |= LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+	if (may & LANDLOCK_MAY_WRITE)
+		rights |= LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE;
+	if (may & LANDLOCK_MAY_IOCTL)
+		rights |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
+	if (may & LANDLOCK_MAY_BIND)
+		rights |= LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE;
+	if (may & LANDLOCK_MAY_CONNECT)
+		rights |= LANDLOCK_ACCESS_FS_RESOLVE_UNIX;
+	if (may & LANDLOCK_MAY_MAKE)
+		rights |= LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
+	return rights;
+}
+
+int landlock_allow_fd(struct landlock *l, int fd, unsigned int may, struct error *err)
+{
+	struct landlock_path_beneath_attr rule = {.parent_fd = fd};
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_sys(err, -errno, "Landlock: descriptor %d", fd);
+	/* What is of folders only is refused for a file. */
+	rule.allowed_access = rights_of(may) & l->handled.handled_access_fs &
+			      (S_ISDIR(st.st_mode) ? UINT64_MAX : FS_FILES);
+	if (!rule.allowed_access)
+		return 0;
+	if (syscall(SYS_landlock_add_rule, l->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0)
+		return 0;
+	/* A pipe, a socket, a memfd: of file systems that nobody can look into. */
+	if (errno == EBADFD)
+		return 0;
+	return error_sys(err, -errno, "Landlock: cannot add a rule");
+}
+
+int landlock_allow(struct landlock *l, const char *path, unsigned int may, struct error *err)
+{
+	_cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == EACCES
+			       ? 0
+			       : error_sys(err, -errno, "Landlock: %s", path);
+	r = landlock_allow_fd(l, fd, may, err);
+	if (r < 0)
+		error_prefix(err, "%s: ", path);
+	return r;
+}
+
+int landlock_enforce(struct landlock *l, struct error *err)
+{
+	if (syscall(SYS_landlock_restrict_self, l->fd, 0) < 0)
+		return error_sys(err, -errno, "Landlock: cannot be put in force");
+	return 0;
+}
