@@ -39,6 +39,7 @@ struct loop {
 	loop_signal_fn *signal_fn;
 	void *signal_opaque;
 	struct loop_calls calls;
+	const struct loop_guard *guard; /* borrowed; NULL: none */
 };
 
 static void drain_counter(int fd)
@@ -87,6 +88,18 @@ out_free:
 struct loop_calls *loop_calls_of(struct loop *loop)
 {
 	return &loop->calls;
+}
+
+void loop_set_guard(struct loop *loop, const struct loop_guard *guard)
+{
+	loop->guard = guard;
+}
+
+int loop_enter_thread(const struct loop *loop, const char *role, struct error *err)
+{
+	if (!loop || !loop->guard)
+		return 0;
+	return loop->guard->enter(loop->guard->opaque, role, err);
 }
 
 static void bury_dead(struct loop *loop)

@@ -56,6 +56,19 @@ typedef void loop_call_fn(void *opaque);
 void loop_call(struct loop *loop, loop_call_fn *fn, void *opaque);
 
 /*
+ * What threads that work beside this loop do first, by their role ("vcpu", "disk"): the place to
+ * take rights from them. A thread for which it fails does no work. Set before they are started;
+ * guard is borrowed. loop_enter_thread() calls it, on the new thread: 0 where there is none.
+ */
+struct loop_guard {
+	int (*enter)(void *opaque, const char *role, struct error *err);
+	void *opaque;
+};
+
+void loop_set_guard(struct loop *loop, const struct loop_guard *guard);
+int loop_enter_thread(const struct loop *loop, const char *role, struct error *err);
+
+/*
  * Blocked signals as events: fn runs on the loop's thread for each of the signals in the -1
  * terminated list. The signals are blocked in the calling thread (call before other threads start).
  */

@@ -9,6 +9,10 @@ struct loop_thread;
 
 /* name: of the thread, 15 bytes at most. All signals are blocked in it. */
 int loop_thread_new(const char *name, struct loop_thread **ret, struct error *err);
+/* The same for the work of a loop: the guard of `beside` lets the thread in as that role, or this
+ * fails. beside and role must live as long. */
+int loop_thread_new_beside(struct loop *beside, const char *role, const char *name,
+			   struct loop_thread **ret, struct error *err);
 /* Stops and joins the thread. Sources, timers and callers of its loop must be gone. NULL is fine.
  */
 void loop_thread_free(struct loop_thread *thread);

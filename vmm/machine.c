@@ -71,6 +71,7 @@ static int make_vcpus(struct machine *m, struct error *err)
 					 .mmio = m->mmio,
 					 .on_event = on_vcpu_event,
 					 .opaque = m,
+					 .loop = m->loop,
 					 .ops = &vcpu_kvm_ops,
 					 .backend = &m->kvm_vcpus};
 	int r;

@@ -110,7 +110,7 @@ static void *find_dev(struct machine_devices *d, const char *name, const struct 
 	return device && device->kind == kind ? device->dev : NULL;
 }
 
-static int start_thread(struct device *device, struct error *err)
+static int start_thread(struct machine_devices *d, struct device *device, struct error *err)
 {
 	char name[16]; /* TASK_COMM_LEN */
 
@@ -118,7 +118,8 @@ static int start_thread(struct device *device, struct error *err)
 		snprintf(name, sizeof(name), "%s:%.10s", device->kind->name, device->name);
 	else
 		snprintf(name, sizeof(name), "%s", device->kind->name);
-	return loop_thread_new(name, &device->thread, err);
+	return loop_thread_new_beside(d->params.loop, device->kind->name, name, &device->thread,
+				      err);
 }
 
 static int make_one(struct machine_devices *d, const struct machine_kind *kind, unsigned int index,
@@ -137,7 +138,7 @@ static int make_one(struct machine_devices *d, const struct machine_kind *kind, 
 		return 0;
 	snprintf(device.name, sizeof(device.name), "%s", name);
 	if (kind->thread)
-		r = start_thread(&device, err);
+		r = start_thread(d, &device, err);
 	if (r == 0)
 		r = add(d, &device, index, plug, err);
 	if (r < 0)

@@ -26,6 +26,7 @@
 #define VCPU_KICK_SIGNAL SIGRTMIN
 
 struct kvm_run;
+struct loop;
 struct vcpu_set;
 
 /*
@@ -55,7 +56,8 @@ struct vcpu_set_params {
 	vcpu_event_fn *on_event;
 	void *opaque;
 	const struct vcpu_ops *ops;
-	void *backend; /* for ops; borrowed */
+	void *backend;	   /* for ops; borrowed */
+	struct loop *loop; /* whose guard lets its threads in, as "vcpu"; NULL: none */
 };
 
 /* Makes the vCPUs, stopped, without threads. All functions here belong to the loop's thread. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/loop.h"
 #include "base/util.h"
 #include "vmm/vcpu_priv.h"
 
@@ -104,16 +105,30 @@ static void take_kicks_only(void)
 	pthread_sigmask(SIG_SETMASK, &set, NULL);
 }
 
+/* True: it is dead from now on. A guest must not run on a thread that may do everything. */
+static bool take_turn(struct vcpu *vcpu, int entered, const struct error *err)
+{
+	if (entered == 0)
+		return run_guest(vcpu) == VCPU_DEAD;
+	vcpu_tell_crash(vcpu, err);
+	return true;
+}
+
 void *vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
+	struct error err = ERROR_INIT;
 	char name[16];
+	int entered;
 
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->index);
 	pthread_setname_np(pthread_self(), name);
 	take_kicks_only();
+	entered = loop_enter_thread(vcpu->set->params.loop, "vcpu", &err);
+	if (entered < 0)
+		error_prefix(&err, "vCPU %u: ", vcpu->index);
 	while (wait_turn(vcpu)) {
-		if (run_guest(vcpu) == VCPU_DEAD) {
+		if (take_turn(vcpu, entered, &err)) {
 			pthread_mutex_lock(&vcpu->set->lock);
 			vcpu->dead = true;
 			pthread_mutex_unlock(&vcpu->set->lock);

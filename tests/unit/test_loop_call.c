@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -87,12 +88,47 @@ static void test_call_from_inside_a_call(void **state _unused_)
 	assert_int_equal(c.value, 2);
 }
 
+static int let_in(void *opaque, const char *role, struct error *err)
+{
+	const char **seen = opaque;
+
+	*seen = role;
+	return strcmp(role, "stranger") == 0 ? error_set(err, -EPERM, "nobody knows it") : 0;
+}
+
+/* A thread beside a loop is let in by its guard, before it does anything; or there is none. */
+static void test_guard(void **state _unused_)
+{
+	const char *seen = NULL;
+	const struct loop_guard guard = {let_in, &seen};
+	struct loop_thread *thread = NULL;
+	struct error err = ERROR_INIT;
+	struct counter c = {0};
+	struct loop *loop;
+
+	assert_int_equal(loop_new(&loop, NULL), 0);
+	assert_int_equal(loop_enter_thread(loop, "anybody", NULL), 0);
+	assert_int_equal(loop_enter_thread(NULL, "anybody", NULL), 0);
+	loop_set_guard(loop, &guard);
+	assert_int_equal(loop_thread_new_beside(loop, "disk", "disk0", &thread, &err), 0);
+	assert_string_equal(seen, "disk");
+	c.loop = loop_thread_loop(thread);
+	loop_call(c.loop, count, &c);
+	assert_int_equal(c.value, 1);
+	loop_thread_free(thread);
+
+	assert_int_equal(loop_thread_new_beside(loop, "stranger", "x", &thread, &err), -EPERM);
+	assert_string_equal(error_message(&err), "x: nobody knows it");
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_calls_run_on_the_loops_thread),
 		cmocka_unit_test(test_own_loop_is_called_at_once),
 		cmocka_unit_test(test_call_from_inside_a_call),
+		cmocka_unit_test(test_guard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

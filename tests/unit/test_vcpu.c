@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/loop.h"
 #include "base/util.h"
 #include "vmm/vcpu.h"
 
@@ -193,11 +194,16 @@ static void port_write(void *opaque, uint64_t offset _unused_, uint64_t value,
 
 static const struct io_ops port_ops = {.name = "port", .read = port_read, .write = port_write};
 
-static struct vcpu_set *make(struct fake *f, enum script a, enum script b, enum script c)
+static struct vcpu_set *make_beside(struct loop *loop, struct fake *f, enum script a, enum script b,
+				    enum script c)
 {
 	const enum script scripts[CPUS] = {a, b, c};
-	struct vcpu_set_params params = {
-		.count = CPUS, .on_event = on_event, .opaque = f, .ops = &fake_ops, .backend = f};
+	struct vcpu_set_params params = {.count = CPUS,
+					 .on_event = on_event,
+					 .opaque = f,
+					 .ops = &fake_ops,
+					 .backend = f,
+					 .loop = loop};
 	struct vcpu_set *set;
 
 	memset(f, 0, sizeof(*f));
@@ -212,6 +218,11 @@ static struct vcpu_set *make(struct fake *f, enum script a, enum script b, enum 
 	params.mmio = f->mmio;
 	assert_int_equal(vcpu_set_new(&params, &set, NULL), 0);
 	return set;
+}
+
+static struct vcpu_set *make(struct fake *f, enum script a, enum script b, enum script c)
+{
+	return make_beside(NULL, f, a, b, c);
 }
 
 static void done(struct fake *f, struct vcpu_set *set)
@@ -315,6 +326,36 @@ static void test_crashes_stop_all(void **state _unused_)
 	check_crash(BAD_FD, "KVM_RUN failed");
 }
 
+/* Only threads of vCPUs ask, and the last is refused. */
+static int let_in(void *opaque, const char *role, struct error *err)
+{
+	atomic_uint *asked = opaque;
+
+	assert_string_equal(role, "vcpu");
+	return atomic_fetch_add(asked, 1) == CPUS - 1 ? error_set(err, -EPERM, "no filter") : 0;
+}
+
+/* No guest on a thread that may do everything. */
+static void test_thread_not_let_in(void **state _unused_)
+{
+	atomic_uint asked = 0;
+	const struct loop_guard guard = {let_in, &asked};
+	struct vcpu_set *set;
+	struct loop *loop;
+	struct fake f;
+
+	assert_int_equal(loop_new(&loop, NULL), 0);
+	loop_set_guard(loop, &guard);
+	set = make_beside(loop, &f, SLEEP, SLEEP, SLEEP);
+	assert_int_equal(vcpu_set_start(set, NULL), 0);
+	wait_event(&f, MACHINE_EVENT_CRASHED);
+	assert_non_null(strstr(f.error.message, "no filter"));
+	assert_false(vcpu_set_is_running(set));
+	assert_int_equal(vcpu_set_pause(set, PATIENCE, NULL), 0);
+	done(&f, set);
+	loop_free(loop);
+}
+
 static void test_all_have_run(void **state _unused_)
 {
 	struct fake f;
@@ -347,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_one_that_does_not_stop),
 		cmocka_unit_test(test_triple_fault_resets),
 		cmocka_unit_test(test_crashes_stop_all),
+		cmocka_unit_test(test_thread_not_let_in),
 		cmocka_unit_test(test_all_have_run),
 	};
 
