@@ -7,6 +7,7 @@
 #include <liburing.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -236,6 +237,44 @@ static const struct blk_backend_ops uring_ops = {
 	.free = uring_free,
 };
 
+/*
+ * io_uring does what seccomp is not asked for: a ring takes these operations and no others, whoever
+ * writes to it (io_uring_register(2), IORING_REGISTER_RESTRICTIONS).
+ */
+static int restrict_ring(struct io_uring *ring)
+{
+	static const uint8_t allowed[] = {IORING_OP_FSYNC, IORING_OP_READV, IORING_OP_WRITEV};
+	struct io_uring_restriction rules[ARRAY_SIZE(allowed)] = {0};
+	int r;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(allowed); i++) {
+		rules[i].opcode = IORING_RESTRICTION_SQE_OP;
+		rules[i].sqe_op = allowed[i];
+	}
+	/* Debian's liburing has no functions for these two. */
+	r = (int)syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_RESTRICTIONS, rules,
+			 ARRAY_SIZE(rules));
+	if (r == 0)
+		r = (int)syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS,
+				 NULL, 0);
+	return r < 0 ? -errno : 0;
+}
+
+static int make_ring(struct io_uring *ring)
+{
+	int r = io_uring_queue_init(BLK_IN_FLIGHT_MAX, ring,
+				    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_R_DISABLED);
+
+	if (r == -EINVAL) /* before Linux 5.19 */
+		r = io_uring_queue_init(BLK_IN_FLIGHT_MAX, ring, IORING_SETUP_R_DISABLED);
+	if (r < 0)
+		return r;
+	r = restrict_ring(ring);
+	if (r < 0)
+		io_uring_queue_exit(ring);
+	return r;
+}
+
 int blk_uring_new(const struct blk_image *image, const struct blk_backend_client *client,
 		  struct blk_backend **ret, struct error *err)
 {
@@ -246,9 +285,7 @@ int blk_uring_new(const struct blk_image *image, const struct blk_backend_client
 		return error_set(err, -ENOMEM, "disk %s: out of memory", image->path);
 	u->b = (struct blk_backend){&uring_ops, image, *client};
 	u->unsent_last = &u->unsent;
-	r = io_uring_queue_init(BLK_IN_FLIGHT_MAX, &u->ring, IORING_SETUP_COOP_TASKRUN);
-	if (r == -EINVAL) /* before Linux 5.19 */
-		r = io_uring_queue_init(BLK_IN_FLIGHT_MAX, &u->ring, 0);
+	r = make_ring(&u->ring);
 	if (r < 0) {
 		error_sys(err, r, "disk %s: io_uring cannot be used", image->path);
 		goto out_free;
