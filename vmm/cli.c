@@ -261,12 +261,17 @@ static void read_resume(struct arguments *a, struct cli *cli)
 	/* What the state's own configuration is to be changed by, with the paths made absolute. */
 	cli->overrides = json_object();
 	for (const char *const *key =
-		     (const char *const[]){"console", "hvc", "api-socket", "agent", NULL};
+		     (const char *const[]){"console", "hvc", "api-socket", "agent", "user",
+					   "seccomp", "landlock", "landlock-rules", NULL};
 	     *key; key++) {
 		_cleanup_(drop_nullp) json_t *whole = vm_config_to_json(&cli->config);
 
+		/* What is left out of it is as if it was given: it says the default. */
 		if (json_object_get(a->vm, *key))
-			json_object_set(cli->overrides, *key, json_object_get(whole, *key));
+			json_object_set(
+				cli->overrides, *key,
+				json_object_get(json_object_get(whole, *key) ? whole : a->vm,
+						*key));
 	}
 }
 

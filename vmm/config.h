@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/confine/filter.h"
+#include "base/confine/privileges.h"
 #include "base/error.h"
 #include "devices/vfio/config.h"
 #include "devices/virtio/balloon/config.h"
@@ -27,7 +29,8 @@
 #define VM_RNG_SOURCE_DEFAULT "/dev/urandom"
 #define VM_DISKS_MAX	      16
 #define VM_NETS_MAX	      8
-#define VM_PASSED_MAX	      8				     /* devices of the host */
+#define VM_PASSED_MAX	      8 /* devices of the host */
+#define VM_LANDLOCK_RULES_MAX 8
 #define VM_DEVICE_NAME_MAX    (VIRTIO_BLK_CONFIG_ID_MAX + 1) /* bytes, terminator included */
 #define VM_CMDLINE_MAX	      2048 /* COMMAND_LINE_SIZE of x86 Linux, terminator included */
 
@@ -47,6 +50,22 @@ struct console_config {
 struct rng_config {
 	bool on;
 	char source[PATH_MAX]; /* what entropy is read from */
+};
+
+/* A path, with all that is beneath it, that the VMM may use later: for devices that are plugged in.
+ */
+struct landlock_rule {
+	char path[PATH_MAX];
+	bool write;
+};
+
+/* How far the VMM itself is confined (docs/confinement.md). */
+struct confine_config {
+	enum filter_mode seccomp;
+	bool landlock_off;
+	struct landlock_rule rules[VM_LANDLOCK_RULES_MAX];
+	unsigned int rule_count;
+	char user[PRIVILEGES_USER_MAX]; /* whom a VMM that root starts becomes; "": it stays root */
 };
 
 struct vm_config {
@@ -72,6 +91,7 @@ struct vm_config {
 	char api_socket[PATH_MAX]; /* "" for none */
 	char agent[PATH_MAX];	   /* luod's socket; "" for none */
 	bool preserve_on_update;
+	struct confine_config confine;
 };
 
 /* Defaults: one CPU, 512 MiB, console on stdio, entropy from /dev/urandom, nothing else. */

@@ -172,6 +172,7 @@ void config_read(json_t *json, struct vm_config *config, struct problems *proble
 	read_text(&r, "agent", config->agent, sizeof(config->agent));
 	config->preserve_on_update =
 		json_get_bool(&r, "preserve-on-update", config->preserve_on_update);
+	config_read_confine(&r, &config->confine);
 	json_reader_end(&r);
 }
 
@@ -204,16 +205,21 @@ static json_t *rng_to_json(const struct rng_config *rng)
 
 json_t *vm_config_to_json(const struct vm_config *config)
 {
-	return json_pack("{ss ss ss ss si sI so so so so so so so so ss ss sb}", "id", config->id,
-			 "kernel", config->kernel, "initramfs", config->initramfs, "cmdline",
-			 config->cmdline, "cpus", (int)config->cpus, "memory",
-			 (json_int_t)config->memory, "console", console_to_json(&config->console),
-			 "hvc", console_to_json(&config->hvc), "rng", rng_to_json(&config->rng),
-			 "balloon", virtio_balloon_config_to_json(&config->balloon), "vsock",
-			 virtio_vsock_config_to_json(&config->vsock), "disk",
-			 config_disks_to_json(config), "net", config_nets_to_json(config), "device",
-			 config_passed_to_json(config), "api-socket", config->api_socket, "agent",
-			 config->agent, "preserve-on-update", (int)config->preserve_on_update);
+	json_t *json = json_pack(
+		"{ss ss ss ss si sI so so so so so so so so ss ss sb}", "id", config->id, "kernel",
+		config->kernel, "initramfs", config->initramfs, "cmdline", config->cmdline, "cpus",
+		(int)config->cpus, "memory", (json_int_t)config->memory, "console",
+		console_to_json(&config->console), "hvc", console_to_json(&config->hvc), "rng",
+		rng_to_json(&config->rng), "balloon",
+		virtio_balloon_config_to_json(&config->balloon), "vsock",
+		virtio_vsock_config_to_json(&config->vsock), "disk", config_disks_to_json(config),
+		"net", config_nets_to_json(config), "device", config_passed_to_json(config),
+		"api-socket", config->api_socket, "agent", config->agent, "preserve-on-update",
+		(int)config->preserve_on_update);
+
+	if (json)
+		config_confine_to_json(&config->confine, json);
+	return json;
 }
 
 static void make_absolute(const char *key, char path[PATH_MAX], struct problems *problems)

@@ -43,6 +43,10 @@ void config_check_passed(const struct vm_config *config, struct problems *proble
 /* Cards from that index on, which were asked for with vhost: those of before may do without. */
 void config_check_vhost(const struct vm_config *config, unsigned int first,
 			struct problems *problems);
+/* Keys of confine_config: those that are there go over what is in it; those that are not the
+ * default are put into json. */
+void config_read_confine(struct json_reader *r, struct confine_config *confine);
+void config_confine_to_json(const struct confine_config *confine, json_t *json);
 /* New reference; NULL: out of memory. */
 json_t *config_disks_to_json(const struct vm_config *config);
 json_t *config_nets_to_json(const struct vm_config *config);

@@ -29,7 +29,7 @@ static int run(const struct cli *cli)
 
 	if (open_log(cli, &log_fd) < 0)
 		return EXIT_CODE_FAILURE;
-	return program_run(cli);
+	return program_run(cli, log_fd);
 }
 
 int main(int argc, char **argv)

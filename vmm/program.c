@@ -54,7 +54,18 @@ static void on_exit_of_vm(void *opaque, int exit_code, const char *reason)
 	loop_stop(p->loop);
 }
 
-static const struct vm_callbacks callbacks = {.phase = on_phase, .exit = on_exit_of_vm};
+static int on_confine(void *opaque, const struct vm_config *config, bool last, struct error *err)
+{
+	struct program *p = opaque;
+	int r = confine_enter(&p->confine, config, last, err);
+
+	if (r == 0 && p->confine.entered)
+		loop_set_guard(p->loop, &p->confine.guard);
+	return r;
+}
+
+static const struct vm_callbacks callbacks = {
+	.phase = on_phase, .exit = on_exit_of_vm, .confine = on_confine};
 
 /* ---- Signals. ---- */
 
@@ -236,7 +247,7 @@ static void tear_down(struct program *p)
 	loop_free(p->loop);
 }
 
-int program_run(const struct cli *cli)
+int program_run(const struct cli *cli, int log_fd)
 {
 	struct program p = {.exit_code = EXIT_CODE_FAILURE, .cli = cli};
 	struct error err = ERROR_INIT;
@@ -244,7 +255,9 @@ int program_run(const struct cli *cli)
 
 	signal(SIGPIPE, SIG_IGN);
 	manager_init(&p.manager);
-	r = set_up(&p, &err);
+	r = confine_begin(&cli->config, cli->resume, log_fd, p.manager.session_fd, &err);
+	if (r == 0)
+		r = set_up(&p, &err);
 	if (r == 0)
 		r = begin(&p, &err);
 	if (r < 0) {

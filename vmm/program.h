@@ -6,6 +6,6 @@
 #include "vmm/cli.h"
 
 /* Runs the VM until it is over. Returns the exit code; errors are logged. */
-int program_run(const struct cli *cli);
+int program_run(const struct cli *cli, int log_fd);
 
 #endif

@@ -5,6 +5,7 @@
 #include "vmm/agent.h"
 #include "vmm/api/server.h"
 #include "vmm/cli.h"
+#include "vmm/confine/confine.h"
 #include "vmm/manager.h"
 #include "vmm/shutdown.h"
 #include "vmm/vm.h"
@@ -17,6 +18,7 @@ struct program {
 	struct agent *agent; /* NULL without --agent */
 	struct shutdown *shutdown;
 	struct manager manager;
+	struct confine confine;
 	bool resume; /* what is preserved is taken up */
 	int exit_code;
 	bool over;

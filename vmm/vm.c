@@ -79,12 +79,16 @@ int vm_boot(struct vm *vm, struct error *err)
 	int r;
 
 	vm_config_decide(&p->config);
-	r = guest_ram_create(p->config.memory, &ram, err);
+	r = vm_parts_confine(p, false, err);
+	if (r == 0)
+		r = guest_ram_create(p->config.memory, &ram, err);
 	if (r == 0)
 		r = machine_build(&p->config, p->loop, ram, NULL, on_machine_event, vm, &p->machine,
 				  err);
 	if (r == 0)
 		r = machine_boot(p->machine, err);
+	if (r == 0)
+		r = vm_parts_confine(p, true, err);
 	if (r == 0)
 		r = machine_start(p->machine, err);
 	if (r < 0) {
@@ -198,6 +202,8 @@ int vm_new(const struct vm_config *config, bool resume, json_t *overrides, struc
 		.overrides = overrides,
 		.on_event = on_machine_event,
 		.on_event_opaque = vm,
+		.confine = callbacks->confine,
+		.confine_opaque = opaque,
 	};
 	vm->callbacks = callbacks;
 	vm->opaque = opaque;

@@ -63,6 +63,8 @@ struct vm_callbacks {
 	void (*phase)(void *opaque, enum update_phase phase);
 	/* The VM is over. exit_code: of the process; reason: one word for the agent and the log. */
 	void (*exit)(void *opaque, int exit_code, const char *reason);
+	/* What vm_parts.confine is; NULL: nothing. */
+	int (*confine)(void *opaque, const struct vm_config *config, bool last, struct error *err);
 };
 
 /*

@@ -94,6 +94,11 @@ int vm_add_devices(struct vm *vm, json_t *devices, struct error *err)
 		vm_config_decide(&config);
 	if (r == 0)
 		r = machine_plug(vm->parts.machine, &config, err);
+	/* By far the likeliest reason, and none that the file itself shows. */
+	if (r == -EACCES && !config.confine.landlock_off)
+		error_append(err, "; Landlock keeps this vmm to the files it was started with: "
+				  "start the VM with --landlock-rules for where what is plugged in "
+				  "later may be");
 	if (r < 0)
 		return r;
 	vm_parts_learn(&vm->parts);

@@ -46,7 +46,7 @@ static void on_exit_of_vm(void *o _unused_, int exit_code _unused_, const char *
 {
 }
 
-static const struct vm_callbacks callbacks = {on_phase, on_exit_of_vm};
+static const struct vm_callbacks callbacks = {.phase = on_phase, .exit = on_exit_of_vm};
 
 static void new_vm_with(bool resume, enum vfio_pci_policy policy)
 {

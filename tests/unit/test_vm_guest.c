@@ -44,7 +44,7 @@ static void on_exit_of_vm(void *o _unused_, int exit_code, const char *reason)
 	snprintf(t.reason, sizeof(t.reason), "%s", reason);
 }
 
-static const struct vm_callbacks callbacks = {on_phase, on_exit_of_vm};
+static const struct vm_callbacks callbacks = {.phase = on_phase, .exit = on_exit_of_vm};
 
 static void turn(void)
 {

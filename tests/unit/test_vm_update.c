@@ -41,7 +41,7 @@ static void on_exit_of_vm(void *o _unused_, int exit_code, const char *reason _u
 	t.exit_code = exit_code;
 }
 
-static const struct vm_callbacks callbacks = {on_phase, on_exit_of_vm};
+static const struct vm_callbacks callbacks = {.phase = on_phase, .exit = on_exit_of_vm};
 
 static struct vm_config config_of(const char *agent)
 {

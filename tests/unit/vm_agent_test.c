@@ -28,7 +28,7 @@ static void on_exit_of_vm(void *o _unused_, int exit_code _unused_, const char *
 	agent_say_exit(t.agent, reason);
 }
 
-static const struct vm_callbacks callbacks = {on_phase, on_exit_of_vm};
+static const struct vm_callbacks callbacks = {.phase = on_phase, .exit = on_exit_of_vm};
 
 void new_vm(bool resume)
 {

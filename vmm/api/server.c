@@ -16,7 +16,6 @@
 
 #define CONNECTION_MEMORY (32U * 1024)
 #define DISCARD_MAX	  (1024U * 1024)
-#define WAY_OUT		  "install it, or leave out --api-socket"
 #define DRAIN_NS	  NSEC_PER_SEC
 #define DRAIN_STEP_MS	  20
 
@@ -243,7 +242,7 @@ int api_new(struct loop *loop, const char *path, const struct api_backend *backe
 	if (r == 0)
 		r = loop_timer_new(loop, on_timeout, api, &api->timer, err);
 	if (r == 0)
-		r = http_library_load(HTTP_LIBRARY_NAME, WAY_OUT, &api->http, err);
+		r = http_library_load(HTTP_LIBRARY_NAME, API_WAY_OUT, &api->http, err);
 	if (r == 0)
 		r = start_daemon(api, err);
 	if (r < 0) {

@@ -14,6 +14,8 @@
 #define API_CONNECTIONS_MAX   32U
 #define API_IDLE_TIMEOUT_S    10U
 #define API_REQUEST_TIMEOUT_S 30U /* for a whole request to arrive */
+/* When the library is missing that the API needs. */
+#define API_WAY_OUT "install it, or leave out --api-socket"
 
 /* What the API stands on. Documents are new references; NULL: there is no VM. */
 struct api_backend {

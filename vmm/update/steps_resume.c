@@ -162,8 +162,10 @@ int step_build(void *opaque, struct error *err)
 	struct steps *s = opaque;
 	struct vm_parts *parts = s->parts;
 	struct guest_ram *ram;
-	int r = steps_lock(s, err);
+	int r = vm_parts_confine(parts, false, err);
 
+	if (r == 0)
+		r = steps_lock(s, err);
 	if (r < 0)
 		return r;
 	ram = STEAL_PTR(s->ram);
@@ -216,8 +218,10 @@ int step_announce(void *opaque, struct error *err)
 int step_run(void *opaque, struct error *err)
 {
 	struct steps *s = opaque;
-	int r = machine_start(s->parts->machine, err);
+	int r = vm_parts_confine(s->parts, true, err);
 
+	if (r == 0)
+		r = machine_start(s->parts->machine, err);
 	return r < 0 ? r : UPDATE_PENDING;
 }
 
