@@ -26,7 +26,10 @@
 static int start(struct vm *vm, const char *const *argv, unsigned int hello_ms, struct error *err)
 {
 	pid_t pid;
-	int r = spawn_vmm(vm->luod, vm->record->id, argv, &pid, err);
+	int r = spawn_make_folder(vm->luod, vm->record, err);
+
+	if (r == 0)
+		r = spawn_vmm(vm->luod, vm->record->id, argv, &pid, err);
 
 	/* Its errno would read as one of the VM: "no such VM", "not allowed". */
 	if (r < 0)
@@ -36,6 +39,26 @@ static int start(struct vm *vm, const char *const *argv, unsigned int hello_ms, 
 	loop_timer_arm(vm->hello_timer, hello_ms * NSEC_PER_MSEC, 0);
 	vm_set_status(vm, VM_STARTING);
 	return 0;
+}
+
+static const char *user_of(const struct luod *luod, const json_t *config)
+{
+	const json_t *user = json_object_get(config, "user");
+
+	return user ? json_string_value(user) : luod->options.vm_user;
+}
+
+static int check_user(const json_t *config, const char *id, struct error *err)
+{
+	const json_t *user = json_object_get(config, "user");
+	struct identity who;
+	int r = 0;
+
+	if (user && !json_is_string(user))
+		r = error_set(err, -EINVAL, "vm %s: \"user\" must be a string", id);
+	else if (user && json_string_length(user) > 0)
+		r = identity_parse(json_string_value(user), &who, err);
+	return r;
 }
 
 static int check_config(json_t *config, const char **ret_id, struct error *err)
@@ -54,10 +77,11 @@ static int check_config(json_t *config, const char **ret_id, struct error *err)
 		return error_set(err, -EINVAL,
 				 "vm %s: \"agent\" is luod's own socket here; leave it out", id);
 	*ret_id = id;
-	return 0;
+	return check_user(config, id, err);
 }
 
-static int write_config(json_t *config, const char *path, struct error *err)
+static int write_config(const struct luod *luod, json_t *config, const char *path,
+			struct error *err)
 {
 	json_t *whole = json_copy(config);
 	int r;
@@ -67,6 +91,8 @@ static int write_config(json_t *config, const char *path, struct error *err)
 	/* Whoever starts a VM through luod wants it to live through luod's updates. */
 	if (!json_object_get(whole, "preserve-on-update"))
 		json_object_set_new(whole, "preserve-on-update", json_true());
+	if (!json_object_get(whole, "user") && luod->options.vm_user[0])
+		json_object_set_new(whole, "user", json_string(luod->options.vm_user));
 	r = file_write_json(path, whole, err);
 	json_decref(whole);
 	return r;
@@ -91,13 +117,14 @@ int lifecycle_define(struct luod *luod, json_t *config, struct vm **ret, struct 
 		return error_set(err, -EEXIST, "vm %s: there is one already (%s)", id,
 				 vm_status_name(record->status));
 	vm_file(luod, id, ".json", path);
-	r = write_config(config, path, err);
+	r = write_config(luod, config, path, err);
 	if (r < 0)
 		return r;
 	r = vm_get(luod, id, ret, err);
 	if (r < 0)
 		return r;
 	registry_set_text((*ret)->record->config, sizeof((*ret)->record->config), path);
+	registry_set_user((*ret)->record, user_of(luod, config));
 	vm_set_status(*ret, VM_STOPPED);
 	return 0;
 }
@@ -135,10 +162,15 @@ int lifecycle_start_resuming(struct vm *vm, const char *binary, unsigned int hel
 			     struct error *err)
 {
 	/* start() writes the field that binary may point to. */
-	char copy[PATH_MAX];
-	const char *argv[] = {
-		copy, "--resume", "--id", vm->record->id, "--agent", vm->luod->options.socket,
-		NULL};
+	char copy[PATH_MAX], user[PRIVILEGES_USER_MAX];
+	const char *argv[] = {copy,	      "--resume", "--id",
+			      vm->record->id, "--agent",  vm->luod->options.socket,
+			      "--user",	      user,	  NULL};
+
+	/* A vmm of before there were users takes no such option. */
+	if (!vm->record->user[0])
+		argv[6] = NULL;
+	snprintf(user, sizeof(user), "%s", vm->record->user);
 
 	snprintf(copy, sizeof(copy), "%s", binary);
 	return start(vm, argv, hello_ms, err);

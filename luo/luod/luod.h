@@ -12,15 +12,17 @@
 #include "luo/luod/registry.h"
 
 #define LUOD_RUN_DIR	"/run/holdfast"
+#define LUOD_VM_USER	"holdfast-vm"
 #define LUOD_API_SOCKET "/run/holdfast/api.sock"
 
 struct luod_options {
-	char socket[PATH_MAX];	   /* agent protocol */
-	char api_socket[PATH_MAX]; /* HTTP */
-	char run_dir[PATH_MAX];	   /* configurations, logs of VMs, state file */
-	char vmm[PATH_MAX];	   /* program for new VMs */
-	char listen[128];	   /* ADDR:PORT of the HTTP API over TLS; "" for none */
-	char tls_cert[PATH_MAX];   /* and its PEM files */
+	char socket[PATH_MAX];		   /* agent protocol */
+	char api_socket[PATH_MAX];	   /* HTTP */
+	char run_dir[PATH_MAX];		   /* configurations, logs of VMs, state file */
+	char vmm[PATH_MAX];		   /* program for new VMs */
+	char vm_user[PRIVILEGES_USER_MAX]; /* of VMs that name none; "": root */
+	char listen[128];		   /* ADDR:PORT of the HTTP API over TLS; "" for none */
+	char tls_cert[PATH_MAX];	   /* and its PEM files */
 	char tls_key[PATH_MAX];
 	char tls_client_ca[PATH_MAX];
 	char tls_clients[PATH_MAX]; /* who may do what (access.h) */

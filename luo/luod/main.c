@@ -11,6 +11,7 @@
 #include "base/version.h"
 #include "luo/client.h"
 #include "luo/luod/adopt.h"
+#include "luo/luod/confine.h"
 #include "luo/luod/events.h"
 #include "luo/luod/http.h"
 #include "luo/luod/lifecycle.h"
@@ -223,7 +224,9 @@ static int run(struct luod *luod, struct error *err)
 {
 	int resuming = 0, r;
 
-	r = set_up(luod, &resuming, err);
+	r = luod_confine(err);
+	if (r == 0)
+		r = set_up(luod, &resuming, err);
 	if (r < 0)
 		return r;
 	if (luod->options.must_resume && !resuming)

@@ -16,6 +16,8 @@ const char luod_usage[] =
 	"  --api-socket PATH   socket of the HTTP API (" LUOD_API_SOCKET ")\n"
 	"  --run-dir PATH      configurations and logs of VMs (" LUOD_RUN_DIR ")\n"
 	"  --vmm PATH          program for new VMs (default: the vmm beside luod)\n"
+	"  --vm-user USER[:GROUP]  whom the vmm of a VM becomes that names no user itself\n"
+	"                      (default: " LUOD_VM_USER ", where there is one; root else)\n"
 	"  --listen ADDR:PORT  serve the API over TLS too, to clients with certificates;\n"
 	"                      needs the four files:\n"
 	"  --tls-cert FILE     certificate of this host, with its chain (PEM)\n"
@@ -36,6 +38,7 @@ enum {
 	OPT_API,
 	OPT_RUN,
 	OPT_VMM,
+	OPT_VM_USER,
 	OPT_LISTEN,
 	OPT_CERT,
 	OPT_KEY,
@@ -53,6 +56,7 @@ static const struct option long_options[] = {
 	{"api-socket", required_argument, NULL, OPT_API},
 	{"run-dir", required_argument, NULL, OPT_RUN},
 	{"vmm", required_argument, NULL, OPT_VMM},
+	{"vm-user", required_argument, NULL, OPT_VM_USER},
 	{"listen", required_argument, NULL, OPT_LISTEN},
 	{"tls-cert", required_argument, NULL, OPT_CERT},
 	{"tls-key", required_argument, NULL, OPT_KEY},
@@ -76,6 +80,25 @@ static void set_path(char *field, size_t max, const char *option, struct problem
 		snprintf(field, max, "%s", optarg);
 }
 
+static void set_user(struct luod_options *options, struct problems *problems)
+{
+	struct error err = ERROR_INIT;
+	struct identity who;
+
+	if (optarg[0] && identity_parse(optarg, &who, &err) < 0)
+		problem_add(problems, "--vm-user: %s", error_message(&err));
+	snprintf(options->vm_user, sizeof(options->vm_user), "%s", optarg);
+}
+
+/* Only root can give a VM to somebody else. */
+static void default_user(struct luod_options *options)
+{
+	struct identity who;
+
+	if (geteuid() == 0 && identity_parse(LUOD_VM_USER, &who, NULL) == 0)
+		snprintf(options->vm_user, sizeof(options->vm_user), "%s", LUOD_VM_USER);
+}
+
 /* Room for "/vms/<id>.json.new" under the run folder, and for a socket's address (unix(7)). */
 #define RUN_DIR_MAX (PATH_MAX - 128)
 #define SOCKET_MAX  108
@@ -95,6 +118,9 @@ static void take(int opt, struct luod_options *options, enum log_level *level,
 		break;
 	case OPT_VMM:
 		set_path(options->vmm, sizeof(options->vmm), "vmm", problems);
+		break;
+	case OPT_VM_USER:
+		set_user(options, problems);
 		break;
 	case OPT_LISTEN:
 		if (strlen(optarg) >= sizeof(options->listen))
@@ -168,6 +194,7 @@ int luod_options_parse(int argc, char **argv, struct luod_options *options, enum
 	*level = LOG_LEVEL_INFO;
 	*action = LUOD_RUN;
 	vmm_default_path(options->vmm, sizeof(options->vmm));
+	default_user(options);
 	opterr = 0;
 	optind = 1;
 	for (;;) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/sock.h"
@@ -20,6 +21,7 @@ struct peer {
 	struct peer *next;
 	int fd; /* owned */
 	pid_t pid;
+	uid_t uid;
 	struct loop_source *source;
 	struct loop_timer *timer; /* until the hello */
 	struct vm *vm;		  /* NULL until the hello */
@@ -110,6 +112,26 @@ static int choose(struct peer *peer, const struct agent_hello *hello, struct vm 
 			 hello->id, peer->pid, before->pid);
 }
 
+static bool is_trusted(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
+/* A vmm of another user is what luod itself started as that user, for that VM; no other process of
+ * that user can say so, nor can it say that it is another VM. */
+static int check_sender(const struct peer *peer, const char *id, struct error *err)
+{
+	const struct vm_record *record = registry_find(&peer->listener->luod->registry, id);
+
+	if (is_trusted(peer->uid))
+		return 0;
+	if (record && record->run_uid == peer->uid &&
+	    (record->pid == peer->pid || upgrade_next(record->vm, peer->pid)))
+		return 0;
+	return error_set(err, -EACCES, "vm %s: uid %u, pid %d is not its vmm", id, peer->uid,
+			 peer->pid);
+}
+
 static int on_hello(struct peer *peer, json_t *message, struct error *err)
 {
 	struct agent_hello hello;
@@ -120,7 +142,9 @@ static int on_hello(struct peer *peer, json_t *message, struct error *err)
 	r = agent_hello_from_json(message, &hello, err);
 	if (r < 0)
 		return r;
-	r = vm_get(peer->listener->luod, hello.id, &vm, err);
+	r = check_sender(peer, hello.id, err);
+	if (r == 0)
+		r = vm_get(peer->listener->luod, hello.id, &vm, err);
 	if (r < 0)
 		return r;
 	next = upgrade_next(vm, peer->pid);
@@ -238,7 +262,8 @@ static void on_no_hello(void *opaque)
 }
 
 /* Takes *fd over unless it fails. */
-static int peer_new(struct agent_listener *listener, int *fd, pid_t pid, struct error *err)
+static int peer_new(struct agent_listener *listener, int *fd, uid_t uid, pid_t pid,
+		    struct error *err)
 {
 	struct loop *loop = listener->luod->loop;
 	struct peer *peer = calloc(1, sizeof(*peer));
@@ -246,7 +271,7 @@ static int peer_new(struct agent_listener *listener, int *fd, pid_t pid, struct 
 
 	if (!peer)
 		return error_set(err, -ENOMEM, "out of memory");
-	*peer = (struct peer){.listener = listener, .pid = pid, .fd = *fd};
+	*peer = (struct peer){.listener = listener, .pid = pid, .uid = uid, .fd = *fd};
 	r = loop_timer_new(loop, on_no_hello, peer, &peer->timer, err);
 	if (r == 0)
 		r = loop_add_fd(loop, *fd, EPOLLIN, on_readable, peer, &peer->source, err);
@@ -262,6 +287,15 @@ static int peer_new(struct agent_listener *listener, int *fd, pid_t pid, struct 
 	return 0;
 }
 
+static bool runs_a_vm(const struct luod *luod, uid_t uid)
+{
+	for (const struct vm_record *record = luod->registry.vms; record; record = record->next) {
+		if (record->run_uid == uid)
+			return true;
+	}
+	return false;
+}
+
 static void on_connection(void *opaque, uint32_t events _unused_)
 {
 	struct agent_listener *listener = opaque;
@@ -272,11 +306,12 @@ static void on_connection(void *opaque, uint32_t events _unused_)
 
 	if (fd < 0)
 		return;
-	if (sock_peer(fd, &uid, &pid) < 0 || (uid != 0 && uid != geteuid())) {
+	if (sock_peer(fd, &uid, &pid) < 0 ||
+	    (!is_trusted(uid) && !runs_a_vm(listener->luod, uid))) {
 		log_warning("agent socket: a process of another user was turned away");
 		return;
 	}
-	if (peer_new(listener, &fd, pid, &err) < 0)
+	if (peer_new(listener, &fd, uid, pid, &err) < 0)
 		log_error("agent socket: %s", error_message(&err));
 }
 
@@ -290,6 +325,9 @@ int agent_listener_new(struct luod *luod, struct agent_listener **ret, struct er
 	listener->luod = luod;
 	listener->fd = FD_NONE;
 	r = sock_listen(luod->options.socket, SOCK_SEQPACKET, &listener->fd, err);
+	/* For the users of VMs; who is none of them is turned away by SO_PEERCRED. */
+	if (r == 0 && chmod(luod->options.socket, 0666) < 0)
+		r = error_sys(err, -errno, "socket %s", luod->options.socket);
 	if (r == 0)
 		r = loop_add_fd(luod->loop, listener->fd, EPOLLIN, on_connection, listener,
 				&listener->source, err);

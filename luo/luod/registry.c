@@ -113,6 +113,16 @@ static bool unlink_record(struct registry *reg, const struct vm_record *record)
 	return true;
 }
 
+void registry_set_user(struct vm_record *record, const char *text)
+{
+	struct identity who = {0};
+
+	if (!text[0] || identity_parse(text, &who, NULL) < 0)
+		text = "";
+	snprintf(record->user, sizeof(record->user), "%s", text);
+	record->run_uid = who.uid;
+}
+
 void registry_remove(struct registry *reg, struct vm_record *record)
 {
 	if (!unlink_record(reg, record))

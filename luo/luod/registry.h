@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/confine/privileges.h"
 #include "base/error.h"
 #include "luo/agent.h"
 #include "luo/luod/metrics.h"
@@ -64,8 +65,12 @@ struct vm_record {
 	pid_t pid; /* 0: none */
 	uint64_t memory;
 	uint32_t cpus;
-	uid_t owner;		  /* who may read it and act on it, beside root */
-	struct timeline timeline; /* of the current or last update */
+	char user[PRIVILEGES_USER_MAX]; /* whom its vmm becomes, as identity_parse() has it; "":
+					 * root
+					 */
+	uid_t run_uid;			/* of that user; 0: none */
+	uid_t owner;			/* who may read it and act on it, beside root */
+	struct timeline timeline;	/* of the current or last update */
 	char why[ERROR_MESSAGE_MAX];
 };
 
@@ -116,6 +121,8 @@ void registry_done(struct registry *reg);
 struct vm_record *registry_find(const struct registry *reg, const char *id);
 /* New record, or NULL when there are too many or memory is short. */
 struct vm_record *registry_add(struct registry *reg, const char *id);
+/* Which user its vmm becomes; text that names none is kept as "". */
+void registry_set_user(struct vm_record *record, const char *text);
 void registry_remove(struct registry *reg, struct vm_record *record);
 void registry_move_first(struct registry *reg, struct vm_record *record);
 

@@ -27,6 +27,8 @@ static json_t *record_to_json(const struct vm_record *record)
 	/* Root's is left out, so that a luod that knows no owners can read it. */
 	if (json && record->owner)
 		json_object_set_new(json, "owner", json_integer((json_int_t)record->owner));
+	if (json && record->user[0])
+		json_object_set_new(json, "user", json_string(record->user));
 	if (json && record->keeps_devices)
 		json_object_set_new(json, "keeps-devices", json_true());
 	/* So are those that are not there. */
@@ -109,6 +111,7 @@ static void read_record(json_t *json, const char *path, struct registry *reg,
 	record->memory = json_get_u64(&r, "memory", 0, 0, INT64_MAX);
 	record->cpus = (uint32_t)json_get_u64(&r, "cpus", 0, 0, UINT16_MAX);
 	record->owner = (uid_t)json_get_u64(&r, "owner", 0, 0, UINT32_MAX - 1);
+	registry_set_user(record, json_get_string(&r, "user", "", PRIVILEGES_USER_MAX));
 	if (timeline_from_json(json_get_array(&r, "timeline"), &record->timeline, &err) < 0)
 		problem_add(problems, "%s: %s", path, error_message(&err));
 	json_reader_end(&r);

@@ -22,6 +22,25 @@ void vm_file(const struct luod *luod, const char *id, const char *suffix, char p
 		path[0] = '\0';
 }
 
+int spawn_make_folder(const struct luod *luod, const struct vm_record *record, struct error *err)
+{
+	char path[PATH_MAX];
+	struct identity who = {0};
+	int n = snprintf(path, sizeof(path), "%s/vm", luod->options.run_dir);
+
+	if (n >= PATH_MAX || (mkdir(path, 0755) < 0 && errno != EEXIST))
+		return error_sys(err, -errno, "%s", path);
+	snprintf(path + n, sizeof(path) - (size_t)n, "/%s", record->id);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_sys(err, -errno, "%s", path);
+	if (record->user[0] && identity_parse(record->user, &who, err) < 0)
+		return -EINVAL;
+	/* Only root's luod can give it away; it has it from an earlier start, or needs no other. */
+	if (geteuid() == 0 && chown(path, who.uid, who.gid) < 0)
+		return error_sys(err, -errno, "%s", path);
+	return 0;
+}
+
 static int set_attributes(posix_spawnattr_t *attr)
 {
 	sigset_t none, all;

@@ -139,6 +139,7 @@ static int make_next(struct upgrade *u, const char *binary, struct error *err)
 	int r;
 
 	snprintf(u->record.id, sizeof(u->record.id), "%s", u->vm->record->id);
+	registry_set_user(&u->record, u->vm->record->user);
 	registry_set_text(u->record.binary, sizeof(u->record.binary), binary);
 	r = vm_attach(u->vm->luod, &u->record, err);
 	if (r < 0)

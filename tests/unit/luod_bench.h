@@ -52,6 +52,7 @@ struct bench_kernel {
 	char spawned[256]; /* last command line */
 	pid_t pid;	   /* what spawn says; 0: this process */
 	pid_t peer_pid;	   /* of who connects next; 0: this process */
+	uid_t peer_uid;	   /* the same; 0: this user */
 	pid_t killed;	   /* the last one */
 	void (*at_reboot)(void *opaque);
 	void *opaque;

@@ -184,5 +184,7 @@ int __wrap_sock_peer(int fd, uid_t *ret_uid, pid_t *ret_pid)
 
 	if (bench_kernel.peer_pid)
 		*ret_pid = bench_kernel.peer_pid;
+	if (bench_kernel.peer_uid)
+		*ret_uid = bench_kernel.peer_uid;
 	return r;
 }
