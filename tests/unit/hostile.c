@@ -298,7 +298,7 @@ static int in_process(struct hostile *h, int log_fd)
 	int r;
 
 	log_setup("hostile", LOG_LEVEL_INFO, log_fd);
-	r = confine_begin(h->own, false, log_fd, &err);
+	r = confine_begin(h->own, false, log_fd, FD_NONE, &err);
 	if (r == 0)
 		r = loop_new(&h->loop, &err);
 	if (r == 0)

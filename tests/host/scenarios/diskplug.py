@@ -16,6 +16,8 @@ SCENARIO = {
 }
 
 API = "/run/plug.api"
+# Where images that are plugged in may be.
+RULES = "--landlock-rules path=/srv,access=rw"
 MIB = 1 << 20
 # Far below what the guest could do; the bucket holds what a second fills.
 OPS = 20
@@ -24,7 +26,7 @@ OPS = 20
 def run(host):
     host.sh("truncate -s 16M /srv/spare.img; truncate -s 24M /srv/work.img")
     updates.start_luod(host)
-    guest = Guest(host, "plug", memory="512M", fill="64M", options=f"--agent {updates.AGENT} --api-socket {API}").start()
+    guest = Guest(host, "plug", memory="512M", fill="64M", options=f"--agent {updates.AGENT} --api-socket {API} {RULES}").start()
     comes_and_goes(host, guest)
     limits = {"ops": {"size": OPS, "refill_time": 1000}}
     ask(host, "vm.add-device", {"disk": [{"path": "/srv/work.img", "id": "work", "rate_limiter_config": limits}]})
@@ -41,6 +43,12 @@ def run(host):
 
 
 def comes_and_goes(host, guest):
+    outside = host.run(f"truncate -s 16M /run/outside.img; {api.command(API, 'vm.add-device', {'disk': [{'path': '/run/outside.img'}]})}")
+    host.check(
+        outside[0] != 0 and "--landlock-rules" in outside[1],
+        "an image where the VM was not told that there may be any is refused, with the way out",
+        f"curl ended with {outside[0]}: {outside[1].strip()}",
+    )
     spare = {"path": "/srv/spare.img", "id": "spare"}
     ask(host, "vm.add-device", {"disk": [spare]})
     wait_sizes(host, guest, {"vda": 16 * MIB}, "plugged in: the guest sees a disk of 16 MiB")

@@ -24,6 +24,10 @@ SCENARIO = {
 }
 
 
+# Devices are plugged in later.
+RULES = "--landlock-rules path=/dev/vfio,access=rw path=/dev/iommu,access=rw"
+
+
 def run(host):
     host.until(f"test -e /sys/bus/pci/devices/{EDU}/vfio-dev", 20, "vfio has made a character device for the edu device")
     refused(host)
@@ -48,7 +52,7 @@ def run(host):
 
 def start(host, name, options):
     return Guest(
-        host, name, memory="512M", fill="64M", hf="hf.spin=0", options=f"{options} --agent {updates.AGENT} --api-socket /run/{name}.api"
+        host, name, memory="512M", fill="64M", hf="hf.spin=0", options=f"{options} {RULES} --agent {updates.AGENT} --api-socket /run/{name}.api"
     ).start()
 
 
