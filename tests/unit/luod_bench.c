@@ -80,6 +80,7 @@ void bench_down(struct bench *b)
 		vm_forget(luod->registry.vms->vm);
 	registry_done(&luod->registry);
 	loop_timer_free(luod->save_timer);
+	loop_timer_free(luod->snapshot_timer);
 	close_fdp(&luod->host_session);
 	close_fdp(&bench_kernel.registry_fd);
 	loop_free(luod->loop);
