@@ -7,7 +7,7 @@ FORKY_SUITE=forky
 # A host's own programs, what an operator and Ansible use, and the libraries that Holdfast's package depends on.
 FORKY_PACKAGES="systemd systemd-sysv udev dbus mount openssh-server iproute2 procps kmod kexec-tools initramfs-tools linux-base
     grub2-common grub-pc-bin curl jq python3 python3-apt
-    libarchive13t64 libcurl4t64 libfdt1 libgnutls30t64 libjansson4 libmicrohttpd12t64 liburing2 libseccomp2 zlib1g"
+    libbz2-1.0 libcurl4t64 libfdt1 libgnutls30t64 libjansson4 liblz4-1 liblzma5 libmicrohttpd12t64 liburing2 libzstd1 zlib1g"
 FORKY_LEFT_OUT=("/usr/share/doc/*" "/usr/share/man/*" "/usr/share/locale/*" "/usr/share/info/*" "/usr/lib/udev/hwdb.d/*")
 FORKY_SIZE=1G
 # What the harness brings into the image: its agent, and the unit that runs it.
