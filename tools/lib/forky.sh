@@ -5,7 +5,7 @@
 
 FORKY_SUITE=forky
 # A host's own programs, what an operator and Ansible use, and the libraries that Holdfast's package depends on.
-FORKY_PACKAGES="systemd systemd-sysv udev dbus mount openssh-server iproute2 procps kmod kexec-tools initramfs-tools linux-base
+FORKY_PACKAGES="systemd systemd-sysv udev dbus mount e2fsprogs openssh-server iproute2 procps kmod kexec-tools initramfs-tools linux-base
     grub2-common grub-pc-bin curl jq python3 python3-apt
     libbz2-1.0 libcurl4t64 libfdt1 libgnutls30t64 libjansson4 liblz4-1 liblzma5 libmicrohttpd12t64 liburing2 libzstd1 zlib1g"
 FORKY_LEFT_OUT=("/usr/share/doc/*" "/usr/share/man/*" "/usr/share/locale/*" "/usr/share/info/*" "/usr/lib/udev/hwdb.d/*")
@@ -68,7 +68,7 @@ forky_settle() {
     install -m 644 "$FORKY_UNIT"/*.service "$1/etc/systemd/system/"
     install -m 644 "$FORKY_UNIT"/*.network "$1/etc/systemd/network/"
     # Our kernels unpack no other.
-    printf 'COMPRESS=gzip\nMODULES=list\n' >"$1/etc/initramfs-tools/conf.d/holdfast-test"
+    printf 'COMPRESS=gzip\nCOMPRESSLEVEL=1\nMODULES=list\n' >"$1/etc/initramfs-tools/conf.d/holdfast-test"
     # What a first boot would do is done: it takes an emulated machine a minute.
     touch -r "$1/usr" "$1/etc/.updated" "$1/var/.updated"
     chroot "$1" systemctl -q enable systemd-networkd.service holdfast-test-agent.service

@@ -109,6 +109,18 @@ class Host:
         # The kernel counts timer interrupts against loops of the processor; emulation on a busy machine fails that test.
         return words + ["no_timer_check", *self.accel.words]
 
+    def wait_off(self, timeout=60):
+        """Until the machine is off: its kernel has switched it off, or would have reset it."""
+        end = time.monotonic() + timeout * self.accel.factor
+        while self.machine.process.poll() is None:
+            if time.monotonic() > end:
+                raise TimedOut(f"not within {timeout * self.accel.factor:.0f} s: the host is off")
+            try:
+                self.hear(0.1)
+            except ScenarioFailed:
+                if self.machine.process.poll() is None:
+                    raise
+
     def cmdline(self, extra="", luo=True):
         """The kernel command line of this host: for the cold boot, and for a next kernel."""
         words = self.machine_words()

@@ -30,6 +30,7 @@ class Setup:
         self.clouds = {n: Path(told[f"HF_CLOUD_{n}"]) for n in ("12", "13") if f"HF_CLOUD_{n}" in told}
         self.guest_root = Path(told["HF_GUEST_ROOT"]) if "HF_GUEST_ROOT" in told else None
         self.forky = Path(told["HF_FORKY"]) if "HF_FORKY" in told else None
+        self.ansible = Path(told["HF_ANSIBLE"]) if "HF_ANSIBLE" in told else None
         self.stock = Path(told["HF_STOCK"]) if "HF_STOCK" in told else None
 
     def kernel(self, series):
