@@ -104,6 +104,7 @@ static int make_devices(struct machine *m, const struct kept_devices *kept, stru
 		.control = &m->control,
 		.kept = kept,
 		.gone = machine_device_gone,
+		.withdrawn = machine_device_withdrawn,
 		.opaque = m,
 	};
 	int r = arch_platform_new(&platform, &m->platform, err);
@@ -205,6 +206,9 @@ int machine_request_unplug(struct machine *m, const char *device, struct error *
 		vm_config_forget_device(&m->config, device);
 		return 0;
 	}
+	/* Not any more for an update that was given up, after which it would come back. */
+	if (passed)
+		passed->asked = false;
 	return machine_devices_request_unplug(m->devices, device, err);
 }
 

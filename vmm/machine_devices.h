@@ -30,6 +30,9 @@ struct machine_devices_params {
 	const struct kept_devices *kept;
 	/* A guest gave the device of that name back and it is gone. May be NULL. */
 	void (*gone)(void *opaque, const char *name);
+	/* The guest is asked to give a device of the host up for good, because the host wants it or
+	 * it has failed. May be NULL. */
+	void (*withdrawn)(void *opaque, const char *name);
 	void *opaque;
 };
 

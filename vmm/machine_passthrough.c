@@ -40,6 +40,15 @@ void machine_device_gone(void *opaque, const char *name)
 	machine_events_tell(&m->events, MACHINE_EVENT_DEVICE_GONE, NULL);
 }
 
+void machine_device_withdrawn(void *opaque, const char *name)
+{
+	struct machine *m = opaque;
+	struct vfio_pci_config *device = vm_config_find_passed(&m->config, name);
+
+	if (device)
+		device->asked = false;
+}
+
 int machine_keep_devices(struct machine *m, bool all, struct kept_devices *ret, struct error *err)
 {
 	int r;

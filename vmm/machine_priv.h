@@ -63,6 +63,8 @@ void machine_events_tell(struct machine_events *events, enum machine_event event
 
 /* machine_passthrough.c. As struct machine_devices_params has it; opaque: struct machine. */
 void machine_device_gone(void *opaque, const char *name);
+/* The guest is asked for it, and it does not come back. */
+void machine_device_withdrawn(void *opaque, const char *name);
 
 /* machine.c. The stateful objects as they are now. */
 void machine_list_objects(struct machine *m);

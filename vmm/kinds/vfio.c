@@ -59,6 +59,8 @@ static void on_event(void *opaque, enum vfio_pci_event event)
 {
 	struct passed *d = opaque;
 
+	if (d->params->withdrawn)
+		d->params->withdrawn(d->params->opaque, d->id);
 	if (event == VFIO_PCI_EVENT_ERROR) {
 		log_error(
 			"device %s (%s): has reported an error that it cannot correct (PCIe AER): "
