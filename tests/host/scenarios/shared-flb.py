@@ -55,7 +55,6 @@ class Session:
 def run(host):
     devices = [Edu(host, address) for address in ADDRESSES]
     two, one = Session("two", *devices[:2]), Session("one", devices[2])
-    shares(host)
     counted(host, two, one)
     aborts(host, two, one)
     for number, order in enumerate(([("take", two), ("leave", one)], [("leave", one), ("take", two)]), 1):
@@ -67,6 +66,8 @@ def run(host):
         used(host, one)
         host.sh("kill -USR1 $(pidof dma-keep); sleep 1")
     host.check(not faults(host), "the IOMMU had to block nothing", f"faults at {faults(host)}")
+    # Last: docs/kernel-handlers.md has a known fault of it.
+    shares(host)
 
 
 def shares(host):
