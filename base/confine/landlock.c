@@ -2,10 +2,14 @@
 #include "base/confine/landlock.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/landlock.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/log.h"
 #include "base/util.h"
 
 /* Rights by the version of the ABI that brought them (linux/landlock.h). */
@@ -18,6 +22,7 @@
 struct landlock {
 	int fd; /* owned */
 	struct landlock_ruleset_attr handled;
+	bool warned; /* of a file system that forgets its inodes */
 };
 
 int landlock_abi(struct error *err)
@@ -126,6 +131,85 @@ int landlock_allow_fd(struct landlock *l, int fd, unsigned int may, struct error
 	return error_sys(err, -errno, "Landlock: cannot add a rule");
 }
 
+/* The id of its mount (proc_pid_fdinfo(5)), or 0. */
+static unsigned int mount_id(int fd)
+{
+	char path[48], line[128];
+	unsigned int id = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	while (!id && fgets(line, sizeof(line), file))
+		(void)!sscanf(line, "mnt_id: %u", &id);
+	fclose(file);
+	return id;
+}
+
+/*
+ * A rule is bound to an inode, and 9p without a cache makes a new one each time a file is looked
+ * for. statfs(2) does not tell: it gives the type that the server's file system has
+ * (proc_pid_mountinfo(5) does).
+ */
+static bool forgets_inodes(int fd)
+{
+	unsigned int wanted = mount_id(fd), id;
+	bool found = false, result = false;
+	char line[PATH_MAX * 2];
+	FILE *file = wanted ? fopen("/proc/self/mountinfo", "re") : NULL;
+
+	while (file && !found && fgets(line, sizeof(line), file)) {
+		const char *type = strstr(line, " - ");
+
+		found = sscanf(line, "%u", &id) == 1 && id == wanted;
+		result = found && type && strncmp(type, " - 9p ", 6) == 0;
+	}
+	if (file)
+		fclose(file);
+	return result;
+}
+
+/* The folder where the file system is mounted that fd is in: its inode stays. */
+static int open_mount_of(int fd, struct error *err)
+{
+	char link[32], path[PATH_MAX];
+	struct stat st, above;
+	ssize_t n;
+	int r;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n <= 0 || fstat(fd, &st) < 0)
+		return error_sys(err, n < 0 ? -errno : -ENOENT, "Landlock: %s", link);
+	path[n] = '\0';
+	for (char *slash = strrchr(path, '/'); slash && slash != path; slash = strrchr(path, '/')) {
+		*slash = '\0';
+		if (stat(path, &above) < 0 || above.st_dev != st.st_dev) {
+			*slash = '/';
+			break;
+		}
+	}
+	r = open(path, O_PATH | O_CLOEXEC);
+	return r >= 0 ? r : error_sys(err, -errno, "Landlock: %s", path);
+}
+
+static int allow_mount(struct landlock *l, int fd, const char *path, unsigned int may,
+		       struct error *err)
+{
+	_cleanup_fd_ int mount = open_mount_of(fd, err);
+
+	if (mount < 0)
+		return mount;
+	if (!l->warned)
+		log_warning("Landlock: %s is on a 9p file system, where no file can be told from "
+			    "the others: all of it is allowed",
+			    path);
+	l->warned = true;
+	return landlock_allow_fd(l, mount, may, err);
+}
+
 int landlock_allow(struct landlock *l, const char *path, unsigned int may, struct error *err)
 {
 	_cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
@@ -135,7 +219,8 @@ int landlock_allow(struct landlock *l, const char *path, unsigned int may, struc
 		return errno == ENOENT || errno == ENOTDIR || errno == EACCES
 			       ? 0
 			       : error_sys(err, -errno, "Landlock: %s", path);
-	r = landlock_allow_fd(l, fd, may, err);
+	r = forgets_inodes(fd) ? allow_mount(l, fd, path, may, err)
+			       : landlock_allow_fd(l, fd, may, err);
 	if (r < 0)
 		error_prefix(err, "%s: ", path);
 	return r;

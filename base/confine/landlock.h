@@ -31,7 +31,10 @@ int landlock_abi(struct error *err);
 int landlock_new(struct landlock **ret, struct error *err);
 void landlock_free(struct landlock *l); /* NULL is fine */
 
-/* What is at path and beneath it. A path that is not there is allowed in vain: 0. */
+/*
+ * What is at path and beneath it; on a 9p file system, all of that, for its files cannot be told
+ * apart. A path that is not there is allowed in vain: 0.
+ */
 int landlock_allow(struct landlock *l, const char *path, unsigned int may, struct error *err);
 /* The file of a descriptor. One that has no place in the file system needs no rule: 0. */
 int landlock_allow_fd(struct landlock *l, int fd, unsigned int may, struct error *err);
