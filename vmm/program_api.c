@@ -145,6 +145,7 @@ static int api_create(void *opaque, json_t *document, struct error *err)
 	vm_config_init(&config);
 	snprintf(config.api_socket, sizeof(config.api_socket), "%s", p->cli->config.api_socket);
 	snprintf(config.agent, sizeof(config.agent), "%s", p->cli->config.agent);
+	config.confine = p->cli->config.confine;
 	r = vm_config_from_json(document, &config, err);
 	if (r == 0)
 		r = vm_config_validate(&config, err);
@@ -167,6 +168,9 @@ static int api_boot(void *opaque, struct error *err)
 	r = program_make_vm(p, &p->created, false, NULL, err);
 	if (r == 0)
 		r = vm_boot(p->vm, err);
+	/* Of an earlier VM of this process: limits are for good. */
+	if (p->confine.entered)
+		confine_explain(&p->created, r, err);
 	if (r == 0)
 		r = program_open_doors(p, err);
 	if (r < 0)

@@ -39,6 +39,7 @@ int program_snapshot(struct program *p, const char *path, vm_done_fn *done, void
 		return error_set(err, -ENOMEM, "snapshot: out of memory");
 	*job = (struct snapshot_job){.file = NEW_FILE_INIT, .done = done, .opaque = opaque};
 	r = new_file_create(path, &job->file, err);
+	confine_explain(vm_config(p->vm), r, err);
 	if (r == 0) {
 		request.session_fd = fcntl(job->file.fd, F_DUPFD_CLOEXEC, 0);
 		r = vm_request(p->vm, &request, snapshot_done, job, err);
@@ -74,8 +75,12 @@ int program_restore(struct program *p, const char *path, const char *id, json_t 
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int r;
 
-	if (fd < 0)
-		return error_sys(err, -errno, "%s: cannot open the snapshot", path);
+	if (fd < 0) {
+		r = error_sys(err, -errno, "%s: cannot open the snapshot", path);
+		if (p->confine.entered)
+			confine_explain(&config, r, err);
+		return r;
+	}
 	/* It is nobody's but this process's yet; who drives its updates stands in the snapshot. */
 	config.agent[0] = '\0';
 	r = read_id(fd, path, id, &config, err);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "vmm/config_priv.h"
+#include "vmm/confine/confine.h"
 #include "vmm/vm_priv.h"
 
 /* What is prepared is a file as large as the machine's state was then. */
@@ -94,11 +95,7 @@ int vm_add_devices(struct vm *vm, json_t *devices, struct error *err)
 		vm_config_decide(&config);
 	if (r == 0)
 		r = machine_plug(vm->parts.machine, &config, err);
-	/* By far the likeliest reason, and none that the file itself shows. */
-	if (r == -EACCES && !config.confine.landlock_off)
-		error_append(err, "; Landlock keeps this vmm to the files it was started with: "
-				  "start the VM with --landlock-rules for where what is plugged in "
-				  "later may be");
+	confine_explain(&config, r, err);
 	if (r < 0)
 		return r;
 	vm_parts_learn(&vm->parts);

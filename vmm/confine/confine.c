@@ -210,3 +210,11 @@ int confine_enter(struct confine *c, const struct vm_config *config, bool last, 
 	c->entered = r == 0;
 	return r;
 }
+
+void confine_explain(const struct vm_config *config, int code, struct error *err)
+{
+	if (code == -EACCES && !config->confine.landlock_off)
+		error_append(err, "; Landlock keeps this vmm to the files it was started with: "
+				  "start it with --landlock-rules for where those may be that come "
+				  "later");
+}

@@ -35,6 +35,12 @@ int confine_begin(const struct vm_config *config, bool resume, int log_fd, int s
  */
 int confine_enter(struct confine *c, const struct vm_config *config, bool last, struct error *err);
 
+/*
+ * Appends to the message of an error, if it is -EACCES, by far the likeliest reason, which nothing
+ * about the file itself shows. Of a vmm that is confined.
+ */
+void confine_explain(const struct vm_config *config, int code, struct error *err);
+
 /* paths.c: all that a VM of that configuration opens, now and after its guest's reset. *missing:
  * one of its files is not there. */
 int confine_allow_paths(struct landlock *l, const struct vm_config *config, bool *missing,

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "luo/agent.h"
 #include "vmm/confine/confine.h"
 
 #define MAY_USE	   (LANDLOCK_MAY_READ | LANDLOCK_MAY_WRITE)
@@ -133,9 +134,9 @@ static void allow_host(struct rules *r, const struct vm_config *config)
 		allow_folder_of(r, config->api_socket, LANDLOCK_MAY_BIND);
 	/* Where systemd, whose service this vmm may be, hears how the VM gets on. */
 	allow(r, "/run/systemd/notify", LANDLOCK_MAY_CONNECT);
-	/* luod's socket is another one when luod is started again. */
-	if (config->agent[0])
-		allow_folder_of(r, config->agent, LANDLOCK_MAY_CONNECT);
+	/* luod's socket is another one when luod is started again; and it may adopt this VM later.
+	 */
+	allow_folder_of(r, config->agent[0] ? config->agent : AGENT_SOCKET, LANDLOCK_MAY_CONNECT);
 }
 
 int confine_allow_paths(struct landlock *l, const struct vm_config *config, bool *missing,
