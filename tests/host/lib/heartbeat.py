@@ -4,7 +4,9 @@
 import re
 from dataclasses import dataclass, field
 
-LINE = re.compile(r"(HF ([a-z-]+)(?: (.*?))?) \*([0-9a-f]{2})$")
+LINE = re.compile(r"(HF ([a-z-]+)(?: (.*?))?) \*([0-9a-f]{2})(\[ *\d+\.\d{6}\] .*)?$")
+# The guest's kernel writes to the same console, at any time.
+STAMP = re.compile(r"\[ *\d+\.\d{6}\] ")
 
 # Whatever its kernel says of these, anywhere in its log, is a failure. A watchdog that could not compare two clocks, since the CPU was
 # taken from it in between, says so, too, and has found nothing.
@@ -38,6 +40,7 @@ class Log:
         self.damaged = []
         self.kernel = []
         self.rest = ""
+        self.begun = ""  # a line of ours that the kernel broke into; the rest may follow
 
     def feed(self, text):
         *lines, self.rest = (self.rest + text.replace("\r", "")).split("\n")
@@ -46,17 +49,31 @@ class Log:
 
     def take(self, line):
         start = line.rfind("HF ")
+        if start < 0 and self.begun and self.whole(self.begun + line):
+            self.kernel.append(self.damaged.pop().split(self.begun, 1)[1])
+            self.begun = ""
+            return
         if start < 0:
             if line.strip():
                 self.kernel.append(line)
             return
-        match = LINE.match(line, start)
-        if not match or checksum(match[1]) != int(match[4], 16):
+        if not self.whole(line[start:]):
             self.damaged.append(line)
+            inside = STAMP.search(line, start)
+            self.begun = line[start : inside.start()] if inside else ""
             return
         if line[:start].strip():
             self.kernel.append(line[:start])
+
+    def whole(self, text):
+        """Whether that is a line of ours, as its checksum tells; then it is taken, and what the kernel said behind it."""
+        match = LINE.match(text)
+        if not match or checksum(match[1]) != int(match[4], 16):
+            return False
+        if match[5]:
+            self.kernel.append(match[5])
         self.said.append(Said(match[2], match[3] or "", values(match[3] or "")))
+        return True
 
     def all(self, word, since=0):
         return [line for line in self.said[since:] if line.word == word]

@@ -47,10 +47,21 @@ class Reading(unittest.TestCase):
         result = log("[    1.0] hello " + beat(1))
         self.assertEqual((len(result.said), result.kernel), (1, ["[    1.0] hello "]))
 
-    def test_kernel_output_inside_damages(self):
+    def test_kernel_output_behind_is_kept_apart(self):
+        result = log(beat(1).rstrip("\n") + "[    1.000000] hello\n")
+        self.assertEqual((len(result.said), result.kernel, result.damaged), (1, ["[    1.000000] hello"], []))
+
+    def test_kernel_output_inside_is_taken_out(self):
         text = beat(1)
-        result = log(text[:20] + "[    1.0] hello\n" + text[20:])
-        self.assertEqual(len(result.said), 0)
+        result = log(text[:20] + "[    1.000000] hello\n" + "[    1.000001] more\n" + text[20:])
+        self.assertEqual((len(result.said), result.damaged, result.kernel), (1, [], ["[    1.000001] more", "[    1.000000] hello"]))
+
+    def test_a_line_that_lost_something_stays_damaged(self):
+        text = beat(1)
+        for rest in (text[21:], "", beat(2)):
+            result = log(text[:20] + "[    1.000000] hello\n" + rest)
+            self.assertEqual(len(result.damaged), 1)
+        self.assertEqual(result.said[0]["seq"], 2)
 
 
 class Judging(unittest.TestCase):
