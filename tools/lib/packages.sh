@@ -15,7 +15,10 @@ PACKAGES_BENCH="strace valgrind"
 
 # Checking it.
 PACKAGES_TEST="clang clang-format-19 clang-tidy clang-tools cppcheck acpica-tools mandoc shellcheck
-    pyflakes3 e2fsprogs chromium-headless-shell mmdebstrap openssh-client"
+    pyflakes3 e2fsprogs chromium-headless-shell"
+
+# Making Debian systems, and reaching them.
+PACKAGES_HOSTS="mmdebstrap openssh-client"
 
 # To roll a fleet with, in a Debian of its own (ansible.sh).
 PACKAGES_FLEET="ansible-core openssh-client"

@@ -99,7 +99,7 @@ def lead(scenario, setup, accel, folder, report):
     if any(disk.get("root") for disk in scenario.needs["disks"].values()) and not setup.guest_root:
         raise ScenarioFailed("the Debian image for guests is not there: run tools/setup --for test")
     if scenario.needs["system"] and not setup.forky:
-        raise ScenarioFailed("the image of a Debian forky host is not there: run tools/setup --for test")
+        raise ScenarioFailed("the image of a Debian forky host is not there: run tools/setup --for hosts (as root)")
     with Host(setup, accel, scenario.name, scenario.needs, folder, report) as host:
         if scenario.needs["boot"]:
             host.measure(f"boot of host kernel {host.old}", host.boot())
