@@ -89,7 +89,8 @@ static uint32_t get_le32(const uint8_t *p)
 	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* Magic, then blocks: the size of each, and its bytes. */
+/* Magic, then blocks: the size of each, and its bytes. A block of no bytes ends them, and padding
+ * follows (Linux lib/decompress_unlz4.c goes by the size of the image, too). */
 int inflate_lz4(const uint8_t *in, size_t size, uint8_t *out, size_t max, size_t *ret_size)
 {
 	size_t at = sizeof(uint32_t);
@@ -99,6 +100,8 @@ int inflate_lz4(const uint8_t *in, size_t size, uint8_t *out, size_t max, size_t
 		int n;
 
 		at += sizeof(uint32_t);
+		if (block == 0)
+			return 0;
 		if (block > size - at || !FITS_UINT(block) || !FITS_UINT(max - *ret_size))
 			return -EBADMSG;
 		n = LZ4_decompress_safe((const char *)in + at, (char *)out + *ret_size, (int)block,
