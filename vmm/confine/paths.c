@@ -134,9 +134,11 @@ static void allow_host(struct rules *r, const struct vm_config *config)
 		allow_folder_of(r, config->api_socket, LANDLOCK_MAY_BIND);
 	/* Where systemd, whose service this vmm may be, hears how the VM gets on. */
 	allow(r, "/run/systemd/notify", LANDLOCK_MAY_CONNECT);
-	/* luod's socket is another one when luod is started again; and it may adopt this VM later.
-	 */
-	allow_folder_of(r, config->agent[0] ? config->agent : AGENT_SOCKET, LANDLOCK_MAY_CONNECT);
+	/* luod's socket is another one when luod is started again; and by its API a VM can be given
+	 * to luod later. */
+	if (config->agent[0] || config->api_socket[0])
+		allow_folder_of(r, config->agent[0] ? config->agent : AGENT_SOCKET,
+				LANDLOCK_MAY_CONNECT);
 }
 
 int confine_allow_paths(struct landlock *l, const struct vm_config *config, bool *missing,
