@@ -202,7 +202,7 @@ int lifecycle_resume(struct vm *vm, const char *binary, struct error *err)
 	if (!vm->peer)
 		return start_resume(vm, err);
 	/* A luod that was started after the session was retrieved: the vmm alone holds it. */
-	if (vm->session_fd < 0 && !vm->handover.tokens.count) {
+	if (vm->session_fd < 0 && !vm->handover.tokens.count && !record->snapshot[0]) {
 		if (binary)
 			return error_set(
 				err, -EOPNOTSUPP,
@@ -211,7 +211,7 @@ int lifecycle_resume(struct vm *vm, const char *binary, struct error *err)
 				record->id, record->pid);
 		return resume_again(vm, err);
 	}
-	/* The one that failed holds the session, as luod does: it can go. */
+	/* What it holds, luod has too, or it is in a file: it can go. */
 	vm->restart = true;
 	if (kill(record->pid, SIGKILL) < 0)
 		return error_sys(err, -errno, "vm %s: cannot end its vmm (pid %d)", record->id,

@@ -513,6 +513,11 @@ static void test_snapshot_is_refused(void **state _unused_)
 	/* It is kept until somebody says that it is to go. */
 	assert_int_equal(access(snapshot_path, F_OK), 0);
 	vm = bench_record(&bench, "b")->vm;
+	/* Another try is another vmm's: the file is passed to one that is new. */
+	assert_int_equal(lifecycle_resume(vm, NULL, &err), 0);
+	assert_int_equal(bench_kernel.kills, 1);
+	assert_string_equal(bench.vmms[1].journal, "restore");
+	vm->restart = false;
 	close_fdp(&bench.vmms[1].fd);
 	bench_settle(&bench);
 	lifecycle_on_gone(vm, "its vmm ended", false);
