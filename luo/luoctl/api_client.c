@@ -20,7 +20,7 @@
 	f(easy_cleanup) f(easy_getinfo) f(easy_init) f(easy_perform) f(easy_setopt) \
 		f(easy_strerror) f(global_init) f(slist_append) f(slist_free_all)
 
-#define CURL_FIELD(name) __typeof__(curl_##name) *name;
+#define CURL_FIELD(name) __typeof__(curl_##name) *(name);
 /* Loaded by the first request: commands that make none run in an initrd, before the guests do. */
 struct api_client {
 	bool loaded;

@@ -25,7 +25,7 @@
 /* Starts argv for vm and waits for its hello. */
 static int start(struct vm *vm, const char *const *argv, unsigned int hello_ms, struct error *err)
 {
-	pid_t pid;
+	pid_t pid = 0;
 	int r = spawn_make_folder(vm->luod, vm->record, err);
 
 	if (r == 0)
