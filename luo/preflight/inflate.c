@@ -111,5 +111,5 @@ int inflate_lz4(const uint8_t *in, size_t size, uint8_t *out, size_t max, size_t
 		*ret_size += (size_t)n;
 		at += block;
 	}
-	return at == size ? 0 : -EBADMSG;
+	return size - at < sizeof(uint32_t) ? 0 : -EBADMSG;
 }

@@ -119,8 +119,7 @@ static size_t make_payload(const struct fake_kernel *k, uint8_t *out, size_t max
 	must(image != NULL, "out of memory");
 	make_image(k, image);
 	if (strcmp(how, "lz4") == 0)
-		/* And padding, as behind a kernel that was packed again and got smaller. */
-		size = lz4_legacy(image, image_size(k), out) + 6;
+		size = lz4_legacy(image, image_size(k), out) + k->padding;
 	else if (strcmp(how, "lzo") == 0)
 		size = (size_t)sprintf((char *)out, "\x89LZO and something behind it");
 	else

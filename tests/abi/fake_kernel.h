@@ -11,6 +11,7 @@ struct fake_kernel {
 	const char *release; /* NULL: "7.3.4-fake" */
 	const char
 		*compression; /* "gzip", "xz", "zstd", "bzip2", "lzma", "lz4", "lzo"; NULL: gzip */
+	unsigned int padding; /* bytes behind what is packed with lz4, as if it had got smaller */
 	/* Names in the image; NULL: the default; "": none. */
 	const char *kho, *luo, *memfd;
 	const char *const *handlers; /* more of them, up to a NULL; NULL: none */
