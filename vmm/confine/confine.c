@@ -85,6 +85,10 @@ static bool is_named(const struct vm_config *config, int fd)
 				return true;
 		}
 	}
+	for (unsigned int i = 0; i < config->device_count; i++) {
+		if (config->devices[i].fd == fd)
+			return true;
+	}
 	return false;
 }
 
