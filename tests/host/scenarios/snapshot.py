@@ -90,6 +90,7 @@ def through(host, kept, guest):
     host.sh("cd /mnt/aside; dd if=good of=file.snapshot bs=1M count=100 2>/dev/null; cd /; mount --move /mnt/aside /mnt/store || mount --bind /mnt/aside /mnt/store")
     host.until("luoctl list | grep 'file .*cut off'", 60, "a file that is cut off is refused, and luod says so")
     host.sh(f"mv {STORE}/good {FILE}; luoctl resume file")
+    host.until("luoctl list | grep -q 'file .*running'", 120, "luod lists the VM that came in a file as running")
     updates.wait_finished(host, "a guest from a file")
     guest.vmm = None
     guest.attach()
