@@ -202,6 +202,7 @@ static const struct policy_rule files[] = {
 	CALL(unlinkat),
 	CALL(umask),
 	CALL(flock),
+	CALL(linkat), /* a snapshot gets its name when it is whole */
 	CALL(fchmod),
 	CALL(dup),
 	CALL(memfd_create),

@@ -33,7 +33,7 @@ def run(host):
 
 def adopted(host):
     """Started by hand, and not so that it could be preserved."""
-    guest = Guest(host, "file", memory="256M", fill="32M", options=f"--api-socket {API}", hf="hf.spin=0")
+    guest = Guest(host, "file", memory="256M", fill="32M", options=f"--api-socket {API} --landlock-rules path={STORE},access=rw", hf="hf.spin=0")
     guest.vmm = guest.spawn(guest.command().replace("--preserve-on-update", ""))
     guest.attach()
     guest.wait_up()
