@@ -22,7 +22,8 @@
 struct landlock {
 	int fd; /* owned */
 	struct landlock_ruleset_attr handled;
-	bool warned; /* of a file system that forgets its inodes */
+	bool has_9p; /* some mount is one: only then is it worth to look at each path */
+	bool warned; /* of a path on it */
 };
 
 int landlock_abi(struct error *err)
@@ -62,6 +63,26 @@ static struct landlock_ruleset_attr handled_by(int abi)
 	return attr;
 }
 
+/*
+ * A rule is bound to an inode, and 9p without a cache makes a new one each time a file is looked
+ * for. statfs(2) does not tell: it gives the type that the server's file system has
+ * (proc_pid_mountinfo(5) does). id: of a mount; 0: whether any mount is one.
+ */
+static bool is_9p(uint64_t id)
+{
+	unsigned long long mount;
+	bool result = false;
+	char line[PATH_MAX * 2];
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+
+	while (file && !result && fgets(line, sizeof(line), file))
+		result = strstr(line, " - 9p ") && sscanf(line, "%llu", &mount) == 1 &&
+			 (id == 0 || id == mount);
+	if (file)
+		fclose(file);
+	return result;
+}
+
 int landlock_new(struct landlock **ret, struct error *err)
 {
 	int abi = landlock_abi(err);
@@ -73,6 +94,7 @@ int landlock_new(struct landlock **ret, struct error *err)
 	if (!l)
 		return error_set(err, -ENOMEM, "Landlock: out of memory");
 	l->handled = handled_by(abi);
+	l->has_9p = is_9p(0);
 	l->fd = (int)syscall(SYS_landlock_create_ruleset, &l->handled, sizeof(l->handled), 0);
 	if (l->fd < 0) {
 		int r = error_sys(err, -errno, "Landlock: cannot make rules");
@@ -131,44 +153,12 @@ int landlock_allow_fd(struct landlock *l, int fd, unsigned int may, struct error
 	return error_sys(err, -errno, "Landlock: cannot add a rule");
 }
 
-/* The id of its mount (proc_pid_fdinfo(5)), or 0. */
-static unsigned int mount_id(int fd)
+static bool forgets_inodes(const struct landlock *l, int fd)
 {
-	char path[48], line[128];
-	unsigned int id = 0;
-	FILE *file;
+	struct statx st;
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	while (!id && fgets(line, sizeof(line), file))
-		(void)!sscanf(line, "mnt_id: %u", &id);
-	fclose(file);
-	return id;
-}
-
-/*
- * A rule is bound to an inode, and 9p without a cache makes a new one each time a file is looked
- * for. statfs(2) does not tell: it gives the type that the server's file system has
- * (proc_pid_mountinfo(5) does).
- */
-static bool forgets_inodes(int fd)
-{
-	unsigned int wanted = mount_id(fd), id;
-	bool found = false, result = false;
-	char line[PATH_MAX * 2];
-	FILE *file = wanted ? fopen("/proc/self/mountinfo", "re") : NULL;
-
-	while (file && !found && fgets(line, sizeof(line), file)) {
-		const char *type = strstr(line, " - ");
-
-		found = sscanf(line, "%u", &id) == 1 && id == wanted;
-		result = found && type && strncmp(type, " - 9p ", 6) == 0;
-	}
-	if (file)
-		fclose(file);
-	return result;
+	return l->has_9p && statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) == 0 &&
+	       is_9p(st.stx_mnt_id);
 }
 
 /* The folder where the file system is mounted that fd is in: its inode stays. */
@@ -219,8 +209,8 @@ int landlock_allow(struct landlock *l, const char *path, unsigned int may, struc
 		return errno == ENOENT || errno == ENOTDIR || errno == EACCES
 			       ? 0
 			       : error_sys(err, -errno, "Landlock: %s", path);
-	r = forgets_inodes(fd) ? allow_mount(l, fd, path, may, err)
-			       : landlock_allow_fd(l, fd, may, err);
+	r = forgets_inodes(l, fd) ? allow_mount(l, fd, path, may, err)
+				  : landlock_allow_fd(l, fd, may, err);
 	if (r < 0)
 		error_prefix(err, "%s: ", path);
 	return r;
