@@ -19,6 +19,15 @@ static int need_vm(const struct program *p, struct error *err)
 					: "vm.create makes one, and vm.restore");
 }
 
+/* One process has one VM. */
+static int need_none(const struct program *p, struct error *err)
+{
+	if (!p->vm && !p->has_created)
+		return 0;
+	return error_set(err, -EEXIST, "there is VM %s already",
+			 p->vm ? vm_config(p->vm)->id : p->created.id);
+}
+
 static json_t *api_info(void *opaque)
 {
 	struct program *p = opaque;
@@ -64,15 +73,10 @@ static int api_request(void *opaque, enum vm_verb verb, uint32_t timeout_ms, vm_
 		       void *done_opaque, struct error *err)
 {
 	struct program *p = opaque;
-	const struct vm_request request = {
-		.verb = verb,
-		.caller = VM_CALLER_USER,
-		.timeout_ms = timeout_ms,
-		.session_fd = verb == VM_PREPARE || verb == VM_RESUME_PRESERVED
-				      ? manager_take_session(&p->manager)
-				      : FD_NONE,
-	};
-
+	struct vm_request request = {.verb = verb,
+				     .caller = VM_CALLER_USER,
+				     .timeout_ms = timeout_ms,
+				     .session_fd = FD_NONE};
 	int r;
 
 	/* Nothing is in the way of this one. */
@@ -82,7 +86,11 @@ static int api_request(void *opaque, enum vm_verb verb, uint32_t timeout_ms, vm_
 		return 0;
 	}
 	r = need_vm(p, err);
-	return r < 0 ? r : vm_request(p->vm, &request, done, done_opaque, err);
+	if (r < 0)
+		return r;
+	if (verb == VM_PREPARE || verb == VM_RESUME_PRESERVED)
+		request.session_fd = manager_take_session(&p->manager);
+	return vm_request(p->vm, &request, done, done_opaque, err);
 }
 
 static int api_add_devices(void *opaque, json_t *devices, struct error *err)
@@ -135,11 +143,10 @@ static int api_create(void *opaque, json_t *document, struct error *err)
 {
 	struct program *p = opaque;
 	struct vm_config config;
-	int r;
+	int r = need_none(p, err);
 
-	if (p->vm || p->has_created)
-		return error_set(err, -EEXIST, "there is VM %s already",
-				 p->vm ? vm_config(p->vm)->id : p->created.id);
+	if (r < 0)
+		return r;
 	if (json_object_get(document, "api-socket"))
 		return error_set(err, -EINVAL, "api-socket: it is this one");
 	vm_config_init(&config);
@@ -232,11 +239,10 @@ static int api_restore(void *opaque, const char *path, vm_done_fn *done, void *d
 {
 	struct program *p = opaque;
 	struct restoring *job;
-	int r;
+	int r = need_none(p, err);
 
-	if (p->vm || p->has_created)
-		return error_set(err, -EEXIST, "there is VM %s already",
-				 p->vm ? vm_config(p->vm)->id : p->created.id);
+	if (r < 0)
+		return r;
 	job = calloc(1, sizeof(*job));
 	if (!job)
 		return error_set(err, -ENOMEM, "out of memory");
