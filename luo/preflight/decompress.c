@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "base/util.h"
 #include "luo/preflight/bzimage.h"
 #include "luo/preflight/inflate.h"
@@ -72,7 +73,7 @@ static int inflate_payload(const struct algorithm *algorithm, const uint8_t *pay
 int bzimage_decompress(const uint8_t *data, const char *path, struct bzimage *image,
 		       struct error *err)
 {
-	const uint8_t *payload = data + image->payload_offset, *tail;
+	const uint8_t *payload = data + image->payload_offset;
 	size_t payload_size = image->payload_size;
 	const struct algorithm *algorithm;
 	uint32_t expected;
@@ -82,9 +83,7 @@ int bzimage_decompress(const uint8_t *data, const char *path, struct bzimage *im
 		return r;
 	image->compression = algorithm->name;
 	/* gzip's own trailer ends with the size; to the others the kernel's build appends it. */
-	tail = payload + payload_size - sizeof(expected);
-	expected = tail[0] | (uint32_t)tail[1] << 8 | (uint32_t)tail[2] << 16 |
-		   (uint32_t)tail[3] << 24;
+	expected = le_get32(payload, payload_size - sizeof(expected));
 	if (expected > IMAGE_MAX || expected < KIB)
 		return error_set(err, -EBADMSG,
 				 "%s: damaged: its payload says that it holds %u bytes", path,

@@ -10,6 +10,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/le.h"
 #include "base/util.h"
 
 /* What the types of all these libraries can hold; a kernel is smaller. */
@@ -84,11 +85,6 @@ int inflate_bzip2(const uint8_t *in, size_t size, uint8_t *out, size_t max, size
 	return 0;
 }
 
-static uint32_t get_le32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 /* Magic, then blocks: the size of each, and its bytes. A block of no bytes ends them, and padding
  * follows (Linux lib/decompress_unlz4.c goes by the size of the image, too). */
 int inflate_lz4(const uint8_t *in, size_t size, uint8_t *out, size_t max, size_t *ret_size)
@@ -96,7 +92,7 @@ int inflate_lz4(const uint8_t *in, size_t size, uint8_t *out, size_t max, size_t
 	size_t at = sizeof(uint32_t);
 
 	while (at + sizeof(uint32_t) <= size) {
-		size_t block = get_le32(in + at);
+		size_t block = le_get32(in, at);
 		int n;
 
 		at += sizeof(uint32_t);
