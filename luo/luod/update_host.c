@@ -5,10 +5,6 @@
 #include "base/work.h"
 #include "luo/luod/systemctl.h"
 
-struct host_job {
-	struct update *u;
-};
-
 static int host_run(void *opaque _unused_, struct error *err)
 {
 	return systemctl_kexec(err);
@@ -16,10 +12,8 @@ static int host_run(void *opaque _unused_, struct error *err)
 
 static void host_done(void *opaque, int result, struct error *err)
 {
-	struct host_job *job = opaque;
-	struct update *u = job->u;
+	struct update *u = opaque;
 
-	free(job);
 	if (result == 0) {
 		log_info("update %s: systemd stops the rest of the host",
 			 u->luod->registry.update.id);
@@ -34,22 +28,13 @@ static void host_done(void *opaque, int result, struct error *err)
 
 int host_begin(struct update *u, struct error *err)
 {
-	struct host_job *job;
 	int r;
 
 	if (!u->config.stop_host)
 		return 0;
-	job = calloc(1, sizeof(*job));
-	if (!job)
-		return error_set(err, -ENOMEM, "update: out of memory");
-	job->u = u;
 	u->asked_host = true;
-	r = work_start(u->luod->loop, "stop-host", host_run, host_done, job, err);
-	if (r < 0) {
-		free(job);
-		return r;
-	}
-	return UPDATE_PENDING;
+	r = work_start(u->luod->loop, "stop-host", host_run, host_done, u, err);
+	return r < 0 ? r : UPDATE_PENDING;
 }
 
 static void end_hold(struct update *u)
