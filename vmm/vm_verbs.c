@@ -133,13 +133,10 @@ static int choose_source(struct vm *vm, const struct vm_request *request, int se
 	struct source *source;
 	int r;
 
-	/* A guest that was exported: its files are in hand, here or nowhere. */
+	/* Files that were exported are in hand, here or nowhere; a try that failed left the session
+	 * here, and a luod that was started anew has no other. */
 	if (request->caller == VM_CALLER_AGENT && fd < 0 && request->verb == VM_RESUME_PRESERVED &&
-	    steps_have_table(vm->steps))
-		return 0;
-	/* A try that failed left the session here; luod was started anew and has no other. */
-	if (request->caller == VM_CALLER_AGENT && fd < 0 && request->verb == VM_RESUME_PRESERVED &&
-	    steps_session(vm->steps) >= 0)
+	    (steps_have_table(vm->steps) || steps_session(vm->steps) >= 0))
 		return 0;
 	if (request->caller == VM_CALLER_AGENT && fd < 0)
 		return error_set(err, -EINVAL, "the agent passed no session for VM %s", id);
