@@ -133,7 +133,6 @@ static const struct policy_rule runs_guest[] = {
 	IOCTL(KVM_SET_USER_MEMORY_REGION),
 	IOCTL_TYPE(TYPE_VFIO),
 	IOCTL_TYPE(TYPE_VHOST),
-	CALL(timerfd_create),
 	{0},
 };
 
@@ -146,7 +145,6 @@ static const struct policy_rule works_on_images[] = {
 	CALL(fallocate),
 	CALL(ftruncate),
 	CALL(sync_file_range),
-	CALL(timerfd_create),
 	IOCTL(BLKDISCARD),
 	IOCTL(BLKZEROOUT),
 	IOCTL(BLKGETSIZE64),
@@ -172,7 +170,6 @@ static const struct policy_rule works_on_tap[] = {
 	CALL(recvfrom),
 	CALL(recvmsg),
 	CALL(recvmmsg),
-	CALL(timerfd_create),
 	IOCTL(TUNSETOFFLOAD),
 	IOCTL(TUNSETQUEUE),
 	IOCTL(TUNSETVNETHDRSZ),
@@ -269,7 +266,6 @@ static const struct policy_rule machine[] = {
 	CALL(inotify_init1),
 	CALL(inotify_add_watch),
 	CALL(inotify_rm_watch),
-	CALL(timerfd_create),
 	CALL(pipe2),
 	CALL(rt_sigaction),
 	CALL(rt_sigpending),
