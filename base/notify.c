@@ -139,6 +139,25 @@ void notify_say(const struct notify *n, const char *text)
 	send_text(n, text, FD_NONE);
 }
 
+static void on_watchdog(void *opaque)
+{
+	notify_say(opaque, "WATCHDOG=1");
+}
+
+int notify_watchdog_new(const struct notify *n, struct loop *loop, struct loop_timer **ret,
+			struct error *err)
+{
+	int r;
+
+	*ret = NULL;
+	if (!n->watchdog_ns)
+		return 0;
+	r = loop_timer_new(loop, on_watchdog, (void *)(uintptr_t)n, ret, err);
+	if (r == 0)
+		loop_timer_arm(*ret, 0, n->watchdog_ns / 2);
+	return r;
+}
+
 void notify_store(const struct notify *n, int fd, const char *name)
 {
 	char text[NOTIFY_FD_NAME_MAX + 64];

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/loop.h"
 #include "base/util.h"
 
 #define NOTIFY_FDS_MAX	   4096 /* taken; what is beyond is closed */
@@ -44,6 +45,13 @@ void notify_done(struct notify *n);
  * blocks; a manager that does not read hears the next one.
  */
 void notify_say(const struct notify *n, const char *text);
+
+/*
+ * Signs of life, twice as often as the manager expects them, from that loop: one that hangs gives
+ * none. *ret is owned by the caller and must not outlive n; NULL: none are asked for.
+ */
+int notify_watchdog_new(const struct notify *n, struct loop *loop, struct loop_timer **ret,
+			struct error *err);
 
 /* The manager keeps a copy of fd and gives it to the next process of this service. No colon in
  * name. */

@@ -20,23 +20,9 @@ void manager_done(struct manager *m)
 	notify_done(&m->notify);
 }
 
-static void on_watchdog(void *opaque)
-{
-	const struct manager *m = opaque;
-
-	notify_say(&m->notify, "WATCHDOG=1");
-}
-
 int manager_start(struct manager *m, struct loop *loop, struct error *err)
 {
-	int r;
-
-	if (!m->notify.watchdog_ns)
-		return 0;
-	r = loop_timer_new(loop, on_watchdog, m, &m->watchdog, err);
-	if (r == 0)
-		loop_timer_arm(m->watchdog, 0, m->notify.watchdog_ns / 2);
-	return r;
+	return notify_watchdog_new(&m->notify, loop, &m->watchdog, err);
 }
 
 int manager_has_vm(const struct manager *m, bool *ret, struct error *err)

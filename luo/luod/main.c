@@ -75,27 +75,6 @@ static void on_signal(void *opaque, int signo)
 	luod_stop(luod);
 }
 
-static void on_watchdog(void *opaque)
-{
-	const struct luod *luod = opaque;
-
-	notify_say(&luod->notify, "WATCHDOG=1");
-}
-
-/* A loop that hangs says nothing. */
-static int start_watchdog(struct luod *luod, struct error *err)
-{
-	uint64_t period_ns = luod->notify.watchdog_ns / 2;
-	int r;
-
-	if (!period_ns)
-		return 0;
-	r = loop_timer_new(luod->loop, on_watchdog, luod, &luod->watchdog, err);
-	if (r == 0)
-		loop_timer_arm(luod->watchdog, 0, period_ns);
-	return r;
-}
-
 /*
  * What is known from before: the previous kernel's registry, or the state file of an earlier luod
  * on this one. 1: VMs wait to be taken up from the previous kernel.
@@ -163,7 +142,7 @@ static int set_up(struct luod *luod, int *resuming, struct error *err)
 	if (r == 0)
 		r = loop_timer_new(luod->loop, on_api_time, luod, &luod->api_timer, err);
 	if (r == 0)
-		r = start_watchdog(luod, err);
+		r = notify_watchdog_new(&luod->notify, luod->loop, &luod->watchdog, err);
 	if (r == 0)
 		r = make_folders(luod, err);
 	if (r == 0 && luod->options.replace)

@@ -123,6 +123,34 @@ static void test_watchdog(void **state _unused_)
 	assert_int_equal(watchdog(own, "99999999999999999999"), 0);
 }
 
+static void test_gives_signs_of_life(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+	struct loop_timer *timer;
+	struct loop *loop;
+	struct notify n;
+	int fd;
+
+	assert_int_equal(loop_new(&loop, &err), 0);
+	notify_init(&n);
+	assert_int_equal(notify_watchdog_new(&n, loop, &timer, &err), 0);
+	assert_null(timer);
+	notify_done(&n);
+
+	setenv("NOTIFY_SOCKET", manager.path, 1);
+	setenv("WATCHDOG_USEC", "1000", 1);
+	notify_init(&n);
+	assert_int_equal(notify_watchdog_new(&n, loop, &timer, &err), 0);
+	assert_non_null(timer);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(loop_run_once(loop, -1), 0);
+		notify_manager_heard(&manager, "WATCHDOG=1", &fd);
+	}
+	loop_timer_free(timer);
+	notify_done(&n);
+	loop_free(loop);
+}
+
 static void test_takes_descriptors(void **state _unused_)
 {
 	struct notify n;
@@ -179,6 +207,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nobody_listens, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_stores, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_watchdog, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_gives_signs_of_life, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_takes_descriptors, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_descriptors_of_another, set_up, tear_down),
 	};
