@@ -36,8 +36,9 @@
  *
  * A guest that no kernel can hand over goes through a file:
  *
- *   luod  {"type":"request", "seq":7, "verb":"snapshot",     + an empty file: running -> frozen,
- * all "timeout-ms":2000}                                of the guest in it; "abort": it goes on
+ *   luod  {"type":"request", "seq":7, "verb":"snapshot",     + an empty file: running -> frozen
+ *          "timeout-ms":2000}                               with all of the guest in it; after an
+ *                                                           "abort" it goes on
  *   luod  {"type":"request", "seq":1, "verb":"restore"}      + the file: waiting -> resumed
  *
  * What a vmm answers and tells by itself:

@@ -44,6 +44,7 @@ struct ctl_command {
 };
 
 int cmd_abort(const struct ctl *ctl, int argc, char **argv);
+int cmd_adopt(const struct ctl *ctl, int argc, char **argv);
 int cmd_continue(const struct ctl *ctl, int argc, char **argv);
 int cmd_create(const struct ctl *ctl, int argc, char **argv);
 int cmd_describe(const struct ctl *ctl, int argc, char **argv);
@@ -64,7 +65,6 @@ int cmd_status(const struct ctl *ctl, int argc, char **argv);
 int cmd_stop(const struct ctl *ctl, int argc, char **argv);
 int cmd_timeline(const struct ctl *ctl, int argc, char **argv);
 int cmd_update(const struct ctl *ctl, int argc, char **argv);
-int cmd_adopt(const struct ctl *ctl, int argc, char **argv);
 int cmd_upgrade_vmm(const struct ctl *ctl, int argc, char **argv);
 
 /* What api_call() and the others of ctl.client keep; one free() ends it. NULL: out of memory, which

@@ -8,13 +8,13 @@
 /* The files of a VM under the run folder: "<run>/vms/<id><suffix>". */
 void vm_file(const struct luod *luod, const char *id, const char *suffix, char path[PATH_MAX]);
 
+/* The folder RUN_DIR/vm/ID of that VM's vmm alone: for its sockets. */
+int spawn_make_folder(const struct luod *luod, const struct vm_record *record, struct error *err);
+
 /*
  * Runs argv[0] (a path) for the VM id. It inherits no descriptor and no blocked signal. -ENOENT and
  * so on when the program cannot be started.
  */
-/* The folder RUN_DIR/vm/ID of that VM's vmm alone: for its sockets. */
-int spawn_make_folder(const struct luod *luod, const struct vm_record *record, struct error *err);
-
 int spawn_vmm(struct luod *luod, const char *id, const char *const *argv, pid_t *ret_pid,
 	      struct error *err);
 
