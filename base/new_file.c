@@ -7,19 +7,10 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "base/path.h"
 #include "base/util.h"
 
 #define NEW ".new"
-
-static void folder_of(const char *path, char folder[PATH_MAX])
-{
-	const char *slash = strrchr(path, '/');
-
-	if (!slash)
-		snprintf(folder, PATH_MAX, ".");
-	else
-		snprintf(folder, PATH_MAX, "%.*s", (int)MAX_OF(slash - path, 1), path);
-}
 
 static int create_named(struct new_file *file, struct error *err)
 {
@@ -46,7 +37,7 @@ int new_file_create(const char *path, struct new_file *ret, struct error *err)
 		return error_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
 	if (lstat(path, &st) == 0)
 		return error_set(err, -EEXIST, "%s: there is such a file already", path);
-	folder_of(path, folder);
+	path_folder(path, folder);
 	file.fd = open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	/* EISDIR: the kernel does not know the flag. */
 	if (file.fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
@@ -80,7 +71,7 @@ static int sync_folder(const char *path)
 	char folder[PATH_MAX];
 	_cleanup_fd_ int fd = FD_NONE;
 
-	folder_of(path, folder);
+	path_folder(path, folder);
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include "base/json.h"
+#include "base/path.h"
 #include "base/util.h"
 #include "devices/virtio/vsock/vsock.h"
 #include "vmm/config.h"
@@ -36,18 +37,10 @@ static void check_input_file(struct problems *p, const char *key, const char *pa
 static void check_folder_of(struct problems *p, const char *key, const char *path)
 {
 	char folder[PATH_MAX];
-	char *slash;
 
 	if (!path[0])
 		return;
-	snprintf(folder, sizeof(folder), "%s", path);
-	slash = strrchr(folder, '/');
-	if (!slash)
-		snprintf(folder, sizeof(folder), ".");
-	else if (slash == folder)
-		slash[1] = '\0';
-	else
-		*slash = '\0';
+	path_folder(path, folder);
 	if (access(folder, W_OK | X_OK) < 0)
 		problem_add(p, "%s: folder %s: %s", key, folder, strerror(errno));
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/path.h"
 #include "base/util.h"
 #include "luo/agent.h"
 #include "vmm/confine/confine.h"
@@ -36,13 +37,10 @@ static void need(struct rules *r, const char *path, unsigned int may)
 static void allow_folder_of(struct rules *r, const char *path, unsigned int may)
 {
 	char folder[PATH_MAX];
-	char *slash;
 
-	snprintf(folder, sizeof(folder), "%s", path);
-	slash = strrchr(folder, '/');
-	if (!slash)
+	if (!strchr(path, '/'))
 		return;
-	slash[slash == folder] = '\0';
+	path_folder(path, folder);
 	allow(r, folder, may);
 }
 
