@@ -169,6 +169,26 @@ static void obey(struct played_vmm *vmm, const struct agent_request *request)
 		say(vmm, agent_reply_to_json(&reply));
 }
 
+void bench_up_with_two(struct bench *b)
+{
+	static const char *const names[] = {"a", "b"};
+
+	bench_up(b);
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++) {
+		b->vmms[i].preserve = true;
+		bench_connect(b, &b->vmms[i], names[i], AGENT_PHASE_RUNNING);
+	}
+}
+
+void bench_begin_update(struct bench *b, const struct update_config *config)
+{
+	struct error err = ERROR_INIT;
+
+	b->vmms[0].journal[0] = b->vmms[1].journal[0] = '\0';
+	if (update_begin(&b->luod, config, &err) < 0)
+		fail_msg("%s", error_message(&err));
+}
+
 void bench_answer(struct played_vmm *vmm, enum agent_verb verb)
 {
 	const struct agent_request request = {.seq = vmm->seq, .verb = verb};

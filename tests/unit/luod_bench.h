@@ -69,6 +69,8 @@ extern struct bench_kernel bench_kernel;
 /* The parts of luod that main() sets up, without HTTP. */
 void bench_up(struct bench *b);
 void bench_down(struct bench *b);
+/* With two VMs that run, "a" and "b", of vmms[0] and [1], which may be preserved. */
+void bench_up_with_two(struct bench *b);
 /* Connects and says hello as that VM. */
 void bench_connect(struct bench *b, struct played_vmm *vmm, const char *id, enum agent_phase phase);
 /* Does at last what it was asked to, the last thing, and WAITs no more. */
@@ -80,6 +82,8 @@ void bench_until(struct bench *b, bool (*done)(struct bench *b));
 /* A few turns, for what must not happen. */
 void bench_settle(struct bench *b);
 
+/* Empties the journals of vmms[0] and [1], and begins an update. */
+void bench_begin_update(struct bench *b, const struct update_config *config);
 /* A finished update. */
 bool bench_update_ended(struct bench *b);
 struct vm_record *bench_record(struct bench *b, const char *id);

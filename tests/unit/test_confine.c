@@ -21,6 +21,7 @@
 #include "base/confine/landlock.h"
 #include "base/sock.h"
 #include "base/util.h"
+#include "tests/unit/config_test.h"
 #include "tests/unit/hostile.h"
 #include "vmm/cli.h"
 
@@ -325,18 +326,6 @@ static void test_users(void **state _unused_)
 	assert_int_equal(identity_parse("", &who, &err), -EINVAL);
 }
 
-static int read_keys(const char *text, struct vm_config *config, struct error *err)
-{
-	json_t *json = json_loads(text, 0, NULL);
-	int r;
-
-	assert_non_null(json);
-	vm_config_init(config);
-	r = vm_config_from_json(json, config, err);
-	json_decref(json);
-	return r;
-}
-
 /* Defaults are not written: a vmm of before there was confinement reads such a state. */
 static void test_keys(void **state _unused_)
 {
@@ -348,7 +337,7 @@ static void test_keys(void **state _unused_)
 	struct error err = ERROR_INIT;
 	json_t *json;
 
-	assert_int_equal(read_keys("{\"id\": \"a\"}", &config, &err), 0);
+	assert_int_equal(read_text("{\"id\": \"a\"}", &config, &err), 0);
 	assert_int_equal(config.confine.seccomp, FILTER_ON);
 	assert_false(config.confine.landlock_off);
 	json = vm_config_to_json(&config);
@@ -356,7 +345,7 @@ static void test_keys(void **state _unused_)
 		assert_null(json_object_get(json, keys[i]));
 	json_decref(json);
 
-	assert_int_equal(read_keys(text, &config, &err), 0);
+	assert_int_equal(read_text(text, &config, &err), 0);
 	json = vm_config_to_json(&config);
 	vm_config_init(&again);
 	assert_int_equal(vm_config_from_json(json, &again, &err), 0);
@@ -389,7 +378,7 @@ static void test_wrong_keys(void **state _unused_)
 	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++) {
 		struct error err = ERROR_INIT;
 
-		assert_int_equal(read_keys(wrong[i].text, &config, &err), -EINVAL);
+		assert_int_equal(read_text(wrong[i].text, &config, &err), -EINVAL);
 		if (!strstr(error_message(&err), wrong[i].said))
 			fail_msg("\"%s\" does not say \"%s\"", error_message(&err), wrong[i].said);
 	}

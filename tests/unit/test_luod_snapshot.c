@@ -43,11 +43,7 @@ static int tear_down(void **state _unused_)
 
 static void run_update(const struct update_config *config)
 {
-	struct error err = ERROR_INIT;
-
-	bench.vmms[0].journal[0] = bench.vmms[1].journal[0] = '\0';
-	if (update_begin(&bench.luod, config, &err) < 0)
-		fail_msg("%s", error_message(&err));
+	bench_begin_update(&bench, config);
 	bench_until(&bench, bench_update_ended);
 	bench_assert_clean(&bench);
 }

@@ -26,11 +26,7 @@ static const struct update_config stopping = {
 
 static int set_up(void **state _unused_)
 {
-	bench_up(&bench);
-	for (unsigned int i = 0; i < 2; i++)
-		bench.vmms[i].preserve = true;
-	bench_connect(&bench, &bench.vmms[0], "a", AGENT_PHASE_RUNNING);
-	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_RUNNING);
+	bench_up_with_two(&bench);
 	return 0;
 }
 
@@ -38,15 +34,6 @@ static int tear_down(void **state _unused_)
 {
 	bench_down(&bench);
 	return 0;
-}
-
-static void begin(void)
-{
-	struct error err = ERROR_INIT;
-
-	bench.vmms[0].journal[0] = bench.vmms[1].journal[0] = '\0';
-	if (update_begin(&bench.luod, &stopping, &err) < 0)
-		fail_msg("%s", error_message(&err));
 }
 
 static bool host_stops(struct bench *b)
@@ -57,7 +44,7 @@ static bool host_stops(struct bench *b)
 /* Until systemd is at work, and the guests run. */
 static void begin_and_hold(void)
 {
-	begin();
+	bench_begin_update(&bench, &stopping);
 	bench_until(&bench, host_stops);
 	bench_settle(&bench);
 	assert_int_equal(bench_kernel.host_stops, 1);
@@ -91,7 +78,7 @@ static void test_waits_for_the_hook(void **state _unused_)
 static void test_no_systemd(void **state _unused_)
 {
 	bench_kernel.systemctl_error = ENODEV;
-	begin();
+	bench_begin_update(&bench, &stopping);
 	bench_until(&bench, bench_update_ended);
 	bench_assert_clean(&bench);
 	assert_int_equal(bench.luod.registry.update.state, UPDATE_FAILED);

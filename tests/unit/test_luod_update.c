@@ -25,14 +25,9 @@ static const struct update_config plain = {
 	.prepare_timeout_ms = 5000,
 };
 
-/* Two guests run. */
 static int set_up(void **state _unused_)
 {
-	bench_up(&bench);
-	for (unsigned int i = 0; i < 2; i++)
-		bench.vmms[i].preserve = true;
-	bench_connect(&bench, &bench.vmms[0], "a", AGENT_PHASE_RUNNING);
-	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_RUNNING);
+	bench_up_with_two(&bench);
 	return 0;
 }
 
@@ -42,18 +37,9 @@ static int tear_down(void **state _unused_)
 	return 0;
 }
 
-static void begin(const struct update_config *config)
-{
-	struct error err = ERROR_INIT;
-
-	bench.vmms[0].journal[0] = bench.vmms[1].journal[0] = '\0';
-	if (update_begin(&bench.luod, config, &err) < 0)
-		fail_msg("%s", error_message(&err));
-}
-
 static void run_update(const struct update_config *config)
 {
-	begin(config);
+	bench_begin_update(&bench, config);
 	bench_until(&bench, bench_update_ended);
 	bench_assert_clean(&bench);
 }
@@ -231,7 +217,7 @@ static void test_vmm_dies_frozen(void **state _unused_)
 {
 	bench.vmms[0].conduct[AGENT_FREEZE] = WAIT;
 	bench_kernel.at_reboot = kill_b;
-	begin(&plain);
+	bench_begin_update(&bench, &plain);
 	bench_until(&bench, b_is_frozen);
 	close_fdp(&bench.vmms[1].fd);
 	bench_settle(&bench);
@@ -272,7 +258,7 @@ static void test_abort(void **state _unused_)
 	struct error err = ERROR_INIT;
 
 	assert_int_equal(update_abort(&bench.luod, "enough", &err), -EALREADY);
-	begin(&plain);
+	bench_begin_update(&bench, &plain);
 	bench_until(&bench, a_is_asked);
 	assert_int_equal(update_begin(&bench.luod, &plain, &err), -EBUSY);
 	assert_int_equal(update_abort(&bench.luod, "enough", &err), 0);
@@ -287,7 +273,7 @@ static void test_abort(void **state _unused_)
 static void test_newcomer(void **state _unused_)
 {
 	bench.vmms[0].conduct[AGENT_PREPARE] = WAIT;
-	begin(&plain);
+	bench_begin_update(&bench, &plain);
 	bench_until(&bench, a_is_asked);
 	bench.vmms[2].preserve = true;
 	bench_connect(&bench, &bench.vmms[2], "c", AGENT_PHASE_RUNNING);
