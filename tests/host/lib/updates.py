@@ -13,9 +13,9 @@ def start_luod(host):
     host.until(f"test -S {AGENT}", 20, "luod listens")
 
 
-def start(host, guest, **more):
-    """Has luod start the guest's vmm; `more`: keys of its configuration."""
-    config = {
+def config(guest, **more):
+    """The guest's configuration as luod reads it; `more`: keys of it."""
+    return {
         "id": guest.id,
         "kernel": guest.image(),
         "initramfs": guest.initramfs,
@@ -25,7 +25,11 @@ def start(host, guest, **more):
         "console": guest.console,
         **more,
     }
-    (host.share / f"{guest.id}.json").write_text(json.dumps(config))
+
+
+def start(host, guest, **more):
+    """Has luod start the guest's vmm; `more`: keys of its configuration."""
+    (host.share / f"{guest.id}.json").write_text(json.dumps(config(guest, **more)))
     host.sh(f"luoctl start /run/test/{guest.id}.json", 60)
 
 

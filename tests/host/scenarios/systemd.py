@@ -50,16 +50,7 @@ def run(host):
 
 
 def define(host, guest):
-    config = {
-        "id": guest.id,
-        "kernel": guest.image(),
-        "initramfs": guest.initramfs,
-        "cmdline": guest.cmdline,
-        "cpus": guest.cpus,
-        "memory": int(guest.memory.rstrip("M")) << 20,
-        "console": guest.console,
-    }
-    (host.share / "web1.json").write_text(json.dumps(config))
+    (host.share / "web1.json").write_text(json.dumps(updates.config(guest)))
     host.sh("mkdir -p /etc/holdfast/vms && cp /run/test/web1.json /etc/holdfast/vms/")
 
 
