@@ -3,10 +3,10 @@
 
 import json
 
-from lib import api, passed, updates
+from lib import api, edu, passed, updates
 from lib.guest import Guest
 
-EDU = "0000:00:05.0"
+EDU = edu.ADDRESS
 IDS = "1234:11e8"  # of QEMU's edu
 # Of no VM: no guest has as much memory.
 NOWHERE = 0x700000000
@@ -15,7 +15,7 @@ SCENARIO = {
     "memory": 3072,
     "iommu": True,
     "deadline": 900,
-    "qemu": ["-device", "edu,addr=05.0,dma_mask=0xffffffffff"],
+    "qemu": edu.DEVICE,
     # The next kernel must have given the device to vfio before the guest gets it back.
     "cmdline": f"vfio-pci.ids={IDS}",
     "initrd": [api.CURL],

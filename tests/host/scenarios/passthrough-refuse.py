@@ -3,10 +3,10 @@
 
 import json
 
-from lib import api, passed, updates
+from lib import api, edu, passed, updates
 from lib.guest import Guest
 
-EDU = "0000:00:05.0"
+EDU = edu.ADDRESS
 # Two devices behind a bridge to conventional PCI, which the IOMMU cannot tell apart.
 IN_GROUP = "0000:01:01.0"
 BESIDE = "0000:01:02.0"
@@ -18,7 +18,7 @@ SCENARIO = {
     "boot": False,
     "initrd": [api.CURL, ("/usr/bin/setpriv", "/usr/bin/setpriv"), ("/usr/bin/prlimit", "/usr/bin/prlimit")],
     "qemu": [
-        *("-device", "edu,addr=05.0,dma_mask=0xffffffffff"),
+        *edu.DEVICE,
         *("-device", "pcie-pci-bridge,id=bridge,addr=06.0"),
         *("-device", "edu,bus=bridge,addr=01.0"),
         *("-device", "virtio-rng-pci,bus=bridge,addr=02.0"),

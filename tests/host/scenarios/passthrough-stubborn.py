@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest that does not answer when it is asked for its device, with DMA above 4 GiB: what updates and the host do after their deadlines."""
 
-from lib import api, passed, updates
+from lib import api, edu, passed, updates
 from lib.guest import Guest
 
-EDU = "0000:00:05.0"
+EDU = edu.ADDRESS
 FOUR_GIB = 1 << 32
 
 SCENARIO = {
     "memory": 6144,
     "iommu": True,
     "deadline": 500,
-    "qemu": ["-device", "edu,addr=05.0,dma_mask=0xffffffffff"],
+    "qemu": edu.DEVICE,
     "cmdline": f"holdfast.bind={EDU}",
     "initrd": [api.CURL],
 }
