@@ -247,6 +247,12 @@ static void tear_down(struct program *p)
 	loop_free(p->loop);
 }
 
+/* Whether a VM that the command line does not describe may be made. */
+static bool config_comes_later(const struct program *p)
+{
+	return p->cli->resume || p->cli->restore[0] || p->cli->empty || p->manager.session_fd >= 0;
+}
+
 int program_run(const struct cli *cli, int log_fd)
 {
 	struct program p = {.exit_code = EXIT_CODE_FAILURE, .cli = cli};
@@ -255,7 +261,7 @@ int program_run(const struct cli *cli, int log_fd)
 
 	signal(SIGPIPE, SIG_IGN);
 	manager_init(&p.manager);
-	r = confine_begin(&cli->config, cli->resume, log_fd, p.manager.session_fd, &err);
+	r = confine_begin(&cli->config, config_comes_later(&p), log_fd, p.manager.session_fd, &err);
 	if (r == 0)
 		r = set_up(&p, &err);
 	if (r == 0)

@@ -10,11 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -24,6 +26,7 @@
 #include "tests/unit/config_test.h"
 #include "tests/unit/hostile.h"
 #include "vmm/cli.h"
+#include "vmm/confine/confine.h"
 
 #define OWN_USER "12345"
 
@@ -326,6 +329,44 @@ static void test_users(void **state _unused_)
 	assert_int_equal(identity_parse("", &who, &err), -EINVAL);
 }
 
+/* Whether a process that began without the VM's configuration becomes the user that it names. */
+static bool becomes_user(const struct stage *s, bool later)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct confine confine = {0};
+		struct vm_config before, own = s->own;
+		struct error err = ERROR_INIT;
+
+		vm_config_init(&before);
+		own.confine.seccomp = FILTER_OFF;
+		own.confine.landlock_off = true;
+		if (confine_begin(&before, later, STDERR_FILENO, STDOUT_FILENO, &err) < 0)
+			_exit(2);
+		if (confine_enter(&confine, &own, false, &err) < 0)
+			_exit(1);
+		_exit(geteuid() == (uid_t)strtoul(OWN_USER, NULL, 10) ? 0 : 3);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_in_range(WEXITSTATUS(status), 0, 1);
+	return WEXITSTATUS(status) == 0;
+}
+
+/* From a session or a snapshot: the process must still be able to become the VM's user. */
+static void test_user_that_comes_later(void **state)
+{
+	const struct stage *s = *state;
+
+	if (geteuid() != 0)
+		skip();
+	assert_true(becomes_user(s, true));
+	assert_false(becomes_user(s, false));
+}
+
 /* Defaults are not written: a vmm of before there was confinement reads such a state. */
 static void test_keys(void **state _unused_)
 {
@@ -410,6 +451,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_own_files, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_missing_disk, set_up, tear_down),
 		cmocka_unit_test(test_users),
+		cmocka_unit_test_setup_teardown(test_user_that_comes_later, set_up, tear_down),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_wrong_keys),
 		cmocka_unit_test(test_resume_options),

@@ -104,7 +104,7 @@ static bool keep_fd(void *opaque, int fd)
 	return fd == named->log_fd || fd == named->session_fd || is_named(named->config, fd);
 }
 
-int confine_begin(const struct vm_config *config, bool resume, int log_fd, int session_fd,
+int confine_begin(const struct vm_config *config, bool later, int log_fd, int session_fd,
 		  struct error *err)
 {
 	const struct named named = {config, log_fd, session_fd};
@@ -114,7 +114,7 @@ int confine_begin(const struct vm_config *config, bool resume, int log_fd, int s
 	/* Whoever is a user already stays it, and has no capabilities to give up but ambient ones.
 	 */
 	if (r == 0)
-		r = take_user(&config->confine, !resume, err);
+		r = take_user(&config->confine, !later, err);
 	return r;
 }
 

@@ -21,10 +21,11 @@ struct confine {
 
 /*
  * As soon as the process starts: descriptors that nobody named are closed, rights that no VMM needs
- * go, and with config->confine.user the process becomes that user. A resumed VM's configuration is
- * not known yet: what is in it comes with confine_enter(). log_fd and session_fd stay open.
+ * go, and with config->confine.user the process becomes that user. later: the configuration of the VM
+ * may come from elsewhere (a session, a snapshot, the API), and with it a user that
+ * confine_enter() has to become. log_fd and session_fd stay open.
  */
-int confine_begin(const struct vm_config *config, bool resume, int log_fd, int session_fd,
+int confine_begin(const struct vm_config *config, bool later, int log_fd, int session_fd,
 		  struct error *err);
 
 /*
