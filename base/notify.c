@@ -15,14 +15,9 @@
 static uint64_t env_number(const char *name)
 {
 	const char *text = getenv(name);
-	char *end;
-	unsigned long long value;
+	uint64_t value;
 
-	if (!text || text[0] < '0' || text[0] > '9')
-		return 0;
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	return errno || *end ? 0 : value;
+	return text && decimal_parse(text, UINT64_MAX, &value) == 0 ? value : 0;
 }
 
 static void read_address(struct notify *n)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
 
+#include <errno.h>
 #include <stdbool.h>
-#include <stdint.h>
+#include <stdlib.h>
 
 /* Bytes of the sequence that begins with this one; 0: none does. RFC 3629, 4. */
 static unsigned int sequence_length(uint8_t first)
@@ -65,4 +66,21 @@ void text_make_printable(char *text)
 			*s++ = '?';
 		}
 	}
+}
+
+int decimal_parse(const char *text, uint64_t max, uint64_t *ret)
+{
+	unsigned long long value;
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return -EINVAL;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (*end)
+		return -EINVAL;
+	if (errno || value > max)
+		return -ERANGE;
+	*ret = value;
+	return 0;
 }

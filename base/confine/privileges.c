@@ -11,18 +11,15 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "base/text.h"
 #include "base/util.h"
 
+/* A user or group, or a descriptor; the highest number means none (setresuid(2)). */
 static bool parse_number(const char *text, unsigned int *ret)
 {
-	unsigned long value;
-	char *end;
+	uint64_t value;
 
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || *end || value >= UINT32_MAX)
+	if (decimal_parse(text, UINT32_MAX - 1, &value) < 0)
 		return false;
 	*ret = (unsigned int)value;
 	return true;

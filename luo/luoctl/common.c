@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/util.h"
 #include "luo/luoctl/luoctl.h"
 
@@ -52,14 +53,11 @@ int ctl_set_file(const struct ctl *ctl, json_t *body, const char *key, const cha
 
 int ctl_set_number(json_t *body, const char *key, const char *text, struct error *err)
 {
-	unsigned long value;
-	char *end;
+	uint64_t value;
 
 	if (!text)
 		return 0;
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || *end || end == text || text[0] == '-' || value == 0 || value > INT32_MAX)
+	if (decimal_parse(text, INT32_MAX, &value) < 0 || value == 0)
 		return error_set(err, -EINVAL, "%s: %s is not a number from 1", key, text);
 	json_object_set_new(body, key, json_integer((json_int_t)value));
 	return 0;

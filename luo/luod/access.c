@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/util.h"
 
 void caller_from_uid(struct caller *caller, uid_t uid)
@@ -39,8 +40,7 @@ bool caller_may_use(const struct caller *caller, enum access access)
 
 static int parse_role(const char *word, struct cert_role *entry)
 {
-	unsigned long uid;
-	char *end;
+	uint64_t uid;
 
 	if (strcmp(word, "admin") == 0)
 		entry->role = ROLE_ADMIN;
@@ -52,10 +52,8 @@ static int parse_role(const char *word, struct cert_role *entry)
 		return -EINVAL;
 	if (entry->role != ROLE_OWNER)
 		return 0;
-	errno = 0;
-	uid = strtoul(word + 4, &end, 10);
 	/* What root may do is the role admin: it must not come in by a number. */
-	if (errno || *end || end == word + 4 || word[4] == '-' || uid == 0 || uid >= UINT32_MAX)
+	if (decimal_parse(word + 4, UINT32_MAX - 1, &uid) < 0 || uid == 0)
 		return -EINVAL;
 	entry->uid = (uid_t)uid;
 	return 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "luo/luod/api.h"
 #include "luo/luod/lifecycle.h"
 #include "luo/luod/spawn.h"
@@ -69,7 +70,7 @@ static int read_uid(const char *text, uid_t *ret, struct error *err)
 {
 	uint64_t uid;
 
-	if (size_parse(text, &uid) < 0 || uid >= UINT32_MAX)
+	if (decimal_parse(text, UINT32_MAX - 1, &uid) < 0)
 		return error_set(err, -EINVAL, "owner: %.32s is no user id", text);
 	*ret = (uid_t)uid;
 	return 0;

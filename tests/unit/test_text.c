@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,9 +44,28 @@ static void test_printable(void **state _unused_)
 	}
 }
 
+static void test_decimal(void **state _unused_)
+{
+	static const char *const wrong[] = {"", "-1", "+1", " 1", "1 ", "1K", "0x1", "1.0", "x"};
+	uint64_t value = 7;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++)
+		assert_int_equal(decimal_parse(wrong[i], UINT64_MAX, &value), -EINVAL);
+	assert_int_equal(decimal_parse("10", 9, &value), -ERANGE);
+	assert_int_equal(decimal_parse("18446744073709551616", UINT64_MAX, &value), -ERANGE);
+	assert_int_equal(value, 7);
+	assert_int_equal(decimal_parse("9", 9, &value), 0);
+	assert_int_equal(value, 9);
+	assert_int_equal(decimal_parse("018446744073709551615", UINT64_MAX, &value), 0);
+	assert_true(value == UINT64_MAX);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_printable)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_printable),
+		cmocka_unit_test(test_decimal),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
