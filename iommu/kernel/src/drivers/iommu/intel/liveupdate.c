@@ -220,9 +220,10 @@ static struct context_entry *handover_entry(struct device_domain_info *info)
 	return &context[info->devfn];
 }
 
-static int other_alias(struct pci_dev *pdev, u16 alias, void *data)
+/* Behind a conventional bridge it is called with that bridge and its own ID. */
+static int other_alias(struct pci_dev *pdev, u16 alias, void *device)
 {
-	return alias != pci_dev_id(pdev);
+	return alias != pci_dev_id(device);
 }
 
 static int check_device(struct device_domain_info *info)
@@ -239,7 +240,7 @@ static int check_device(struct device_domain_info *info)
 		pci_info(pdev, "cannot be preserved: it uses ATS\n");
 		return -EOPNOTSUPP;
 	}
-	if (pci_for_each_dma_alias(pdev, other_alias, NULL)) {
+	if (pci_for_each_dma_alias(pdev, other_alias, pdev)) {
 		pci_info(pdev, "cannot be preserved: it shares its requester ID\n");
 		return -EOPNOTSUPP;
 	}
