@@ -2,12 +2,28 @@
 # shellcheck shell=bash
 # The two kernels of the emulated host, built from Debian's source packages or from a tree that the user names, and kept
 # in the cache under a key of everything that went into them. Sourced, never run.
+#
+# SERIES is 7.2 or 7.3; with "-debug" behind it, it is the kernel that looks for its own bugs, which is made on demand.
 
 # shellcheck source=tools/lib/kernel-recipe.sh
 . "$HF_ROOT/tools/lib/kernel-recipe.sh"
 
 KERNEL_SUITE=trixie-backports
 KERNEL_CONFIG=$HF_ROOT/tests/host/kernel/host.config
+KERNEL_DEBUG=$HF_ROOT/tests/host/kernel/debug.config
+
+# kernel_config SERIES: what tinyconfig is changed by; of the options that debug.config has, only its word counts.
+kernel_config() {
+    local names
+    case $1 in
+    *-debug)
+        names=$(sed -nE 's/^(# )?(CONFIG_[A-Za-z0-9_]+)(=.*| is not set)$/\2/p' "$KERNEL_DEBUG" | paste -sd'|')
+        grep -vE "^(# )?($names)(=| is not set)" "$KERNEL_CONFIG"
+        cat "$KERNEL_DEBUG"
+        ;;
+    *) cat "$KERNEL_CONFIG" ;;
+    esac
+}
 
 # kernel_version SERIES: the version that set-up has chosen, or nothing.
 kernel_version() {
@@ -17,11 +33,11 @@ kernel_version() {
         [ -f "$dir/Kconfig" ] || need "HOLDFAST_KERNEL_SRC=$dir is not a kernel tree (no Kconfig there)"
         printf 'own-%s' "$(kernel_own_id "$dir")"
     else
-        cat "$HF_CACHE/sources/linux-$1/version" 2>/dev/null || true
+        cat "$HF_CACHE/sources/linux-${1%-debug}/version" 2>/dev/null || true
     fi
 }
 
-kernel_is_own() { [ "$1" = 7.3 ] && [ -n "${HOLDFAST_KERNEL_SRC:-}" ]; }
+kernel_is_own() { [ "${1%-debug}" = 7.3 ] && [ -n "${HOLDFAST_KERNEL_SRC:-}" ]; }
 
 # What a user's tree holds: its commit and changes if it is a git tree, else names, sizes and times of its files.
 kernel_own_id() {
@@ -49,7 +65,7 @@ kernel_files() { (cd "$KERNEL_FILES" && find . -type f | LC_ALL=C sort); }
 kernel_key() {
     {
         echo "$1 $2"
-        grep -E '^CONFIG_|is not set$' "$KERNEL_CONFIG"
+        kernel_config "$1" | grep -E '^CONFIG_|is not set$'
         grep -vE '^ *(#|$)' "$HF_ROOT/tools/lib/kernel-recipe.sh"
         kernel_patches | xargs cat
         kernel_files
@@ -67,17 +83,18 @@ kernel_dir() {
 
 # kernel_source SERIES: chooses the version (the newest there is, once) and keeps Debian's source package.
 kernel_source() {
-    local dir=$HF_CACHE/sources/linux-$1 version tmp
-    if kernel_is_own "$1" || [ -f "$dir/version" ]; then
+    local series=${1%-debug} dir version tmp
+    dir=$HF_CACHE/sources/linux-$series
+    if kernel_is_own "$series" || [ -f "$dir/version" ]; then
         return
     fi
     debian_conf "$KERNEL_SUITE"
-    version=$(debian_newest "$KERNEL_SUITE" "linux-source-$1" "$1.")
-    [ -n "$version" ] || die "Debian's $KERNEL_SUITE has no linux-source-$1 (any more): name a kernel tree of your own in HOLDFAST_KERNEL_SRC"
+    version=$(debian_newest "$KERNEL_SUITE" "linux-source-$series" "$series.")
+    [ -n "$version" ] || die "Debian's $KERNEL_SUITE has no linux-source-$series (any more): name a kernel tree of your own in HOLDFAST_KERNEL_SRC"
     step "fetching the source of Linux ${version%%-*} (Debian $version)"
     tmp=$(new_dir source)
-    debian_fetch "$KERNEL_SUITE" "linux-source-$1" "$version" "$tmp/deb"
-    mv "$tmp/deb/usr/src/linux-source-$1.tar.xz" "$tmp/source.tar.xz"
+    debian_fetch "$KERNEL_SUITE" "linux-source-$series" "$version" "$tmp/deb"
+    mv "$tmp/deb/usr/src/linux-source-$series.tar.xz" "$tmp/source.tar.xz"
     rm -rf "$tmp/deb"
     printf '%s\n' "$version" >"$tmp/version"
     mkdir -p "$HF_CACHE/sources"
@@ -129,10 +146,11 @@ kernel_build_locked() {
     trap 'exit 143' TERM
     mkdir -p "$tmp/out" "$HF_CACHE/log"
     kernel_unpack "$series" "$tmp"
+    kernel_config "$series" >"$tmp/config"
     step "building host kernel $series ($version), $(nproc) jobs at a time; log: $HF_CACHE/log/kernel-$series.log"
     # In a process group of its own, so that all of it can be ended.
     set -m
-    (kernel_compile "$tmp/src" "$tmp/build" "$tmp/out") >"$HF_CACHE/log/kernel-$series.log" 2>&1 </dev/null &
+    (kernel_compile "$tmp/src" "$tmp/build" "$tmp/out" "$tmp/config") >"$HF_CACHE/log/kernel-$series.log" 2>&1 </dev/null &
     KERNEL_JOB=$!
     set +m
     kernel_watch "$KERNEL_JOB" "$series" "$HF_CACHE/log/kernel-$series.log"
@@ -149,8 +167,8 @@ kernel_build_locked() {
 
 # kernel_prune SERIES: of the kernels that other configurations made, the latest few are kept.
 kernel_prune() {
-    find "$HF_CACHE/kernels" -maxdepth 1 -type d -name "$1-*" -printf '%T@ %p\n' | sort -rn | tail -n +6 | cut -d' ' -f2- |
-        xargs -r rm -rf
+    find "$HF_CACHE/kernels" -maxdepth 1 -type d -regex ".*/$1-[0-9a-f]+" -printf '%T@ %p\n' | sort -rn | tail -n +6 |
+        cut -d' ' -f2- | xargs -r rm -rf
 }
 
 kernel_interrupted() {
@@ -167,9 +185,9 @@ kernel_unpack() {
         kernel_unpack_own "$(cd "$HOLDFAST_KERNEL_SRC" && pwd)" "$2"
         return
     fi
-    step "unpacking the source of Linux $1"
+    step "unpacking the source of Linux ${1%-debug}"
     mkdir "$2/src"
-    tar -C "$2/src" --strip-components=1 -xf "$HF_CACHE/sources/linux-$1/source.tar.xz"
+    tar -C "$2/src" --strip-components=1 -xf "$HF_CACHE/sources/linux-${1%-debug}/source.tar.xz"
     kernel_add "$2/src" || die "Linux $(kernel_version "$1"): $KERNEL_WHY"
 }
 
@@ -225,7 +243,7 @@ kernel_add() {
 kernel_compile() {
     set -e
     mkdir -p "$2"
-    recipe_configure "$1" "$2" "$KERNEL_CONFIG"
+    recipe_configure "$1" "$2" "$4"
     # First what is quick to fail.
     recipe_selftests "$1" "$2" "$3/selftests"
     recipe_make "$1" "$2" -j"$(nproc)" bzImage

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether this machine can run the emulated host, and KVM guests in it, in hardware. Found out by trying."""
 
+import copy
 import os
 import platform
 import re
@@ -27,6 +28,12 @@ class Accel:
         self.words = words
         self.factor = float(os.environ.get("HOLDFAST_TIME_FACTOR", factor))
         self.why = why
+
+    def stretched(self, factor):
+        """The same, where everything takes so many times as long."""
+        other = copy.copy(self)
+        other.factor *= factor
+        return other
 
 
 def tcg(setup, why):

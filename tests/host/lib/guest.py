@@ -27,7 +27,7 @@ class Guest:
         self.memory = memory
         self.cloud = cloud
         self.options = options
-        self.kernel = kernel or host.new
+        self.kernel = kernel or host.new.removesuffix("-debug")
         self.log = heartbeat.Log()
         self.read_to = 0
         self.vmm = None

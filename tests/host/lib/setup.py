@@ -27,6 +27,7 @@ class Setup:
         self.qemu = told["HF_QEMU"]
         self.build = Path(os.environ.get("HOLDFAST_BUILD", told["HF_BUILD"]))
         self.kernels = {"7.2": Path(told["HF_KERNEL_72"]), "7.3": Path(told["HF_KERNEL_73"])}
+        self.debug_kernels = {"7.2-debug": Path(told["HF_KERNEL_72_DEBUG"]), "7.3-debug": Path(told["HF_KERNEL_73_DEBUG"])}
         self.clouds = {n: Path(told[f"HF_CLOUD_{n}"]) for n in ("12", "13") if f"HF_CLOUD_{n}" in told}
         self.guest_root = Path(told["HF_GUEST_ROOT"]) if "HF_GUEST_ROOT" in told else None
         self.forky = Path(told["HF_FORKY"]) if "HF_FORKY" in told else None
@@ -35,9 +36,17 @@ class Setup:
 
     def kernel(self, series):
         """The directory of a host kernel: bzImage, vmlinux, config, release, selftests/."""
+        if series in self.debug_kernels and series not in self.kernels:
+            self.make(series)
         if series not in self.kernels:
-            raise MachineLacks(f"there is no host kernel {series}: --old and --new take {' or '.join(self.kernels)}")
+            raise MachineLacks(f"there is no host kernel {series}: --old and --new take {' or '.join((*self.kernels, *self.debug_kernels))}")
         return self.kernels[series]
+
+    def make(self, series):
+        """Builds a kernel that set-up leaves out, for its building takes long; it says how far it is."""
+        if subprocess.run([ROOT / "tools/setup", "--kernel", series]).returncode != 0:
+            raise MachineLacks(f"the host kernel {series} could not be built")
+        self.kernels[series] = self.debug_kernels[series]
 
     def release(self, series):
         return (self.kernel(series) / "release").read_text().strip()
