@@ -38,10 +38,10 @@ def faults(host):
 
 
 class Edu:
-    def __init__(self, host, address=ADDRESS):
+    def __init__(self, host, address=ADDRESS, program="dma-keep"):
         self.host = host
         self.address = address
-        self.program = host.path(host.setup.program("dma-keep"))
+        self.program = host.path(host.setup.program(program))
         self.registers = 0
         self.seed = 1
         self.frames = ()
@@ -64,16 +64,19 @@ class Edu:
             self.host.fail(f"dma-keep {words}: {command.output.strip()[-500:]}")
         return command
 
-    def keep(self, session="dma", second=None):
+    def keep(self, session="dma", second=None, words="begin {session} {address} /run/test {second}"):
         """second: another device, of the same session and with the same memory."""
         # What earlier runs have left in memory must not be taken for this one's.
         self.seed = int.from_bytes(os.urandom(7), "big")
-        command = self.begin(f"begin {session} {self.address} /run/test {second.address if second else ''}".strip())
-        data = self.host.log_path(f"frames-{session}").read_bytes()
-        self.frames = struct.unpack(f"<{len(data) // 8}Q", data)
+        command = self.begin(words.format(session=session, address=self.address, second=second.address if second else "").strip())
+        self.read_frames(session)
         if second:
             second.seed, second.frames = self.seed, self.frames
         return command
+
+    def read_frames(self, session):
+        data = self.host.log_path(f"frames-{session}").read_bytes()
+        self.frames = struct.unpack(f"<{len(data) // 8}Q", data)
 
     def run(self, words):
         """Runs it to its end; what it said."""
@@ -92,6 +95,16 @@ class Edu:
             (DMA_START, RUN_TO_RAM),
         ):
             port.write_physical(self.registers + register, struct.pack("<Q", value))
+
+    def tell(self, page):
+        """The host stands still for a moment, and the device is told to write to that page; True when it has."""
+        with gdb.Standstill(self.host.machine) as port:
+            self.set_off(port, page)
+        self.host.sh("sleep 0.5")
+        return self.frames[page] in self.landed()
+
+    def works(self, page, when):
+        self.host.check(self.tell(page), f"{when}: {self.address} does DMA", f"{when}: the DMA of {self.address} is lost")
 
     def landed(self):
         """Which frames of the host's memory hold the pattern."""

@@ -10,7 +10,6 @@ import json
 import re
 
 from lib.edu import Edu, faults
-from lib.gdb import Standstill
 
 # The second is behind the port, the last behind a bridge to conventional PCI.
 ADDRESSES = ["0000:00:05.0", "0000:01:00.0", "0000:00:07.0"]
@@ -151,7 +150,7 @@ def go(host, order, number):
     for place, (what, session) in enumerate(order):
         for _, other in order[place:]:
             for index, device in enumerate(other.devices):
-                does_dma(host, device, 10 + 2 * place + index, f"before {what} of {session.addresses}")
+                device.works(10 + 2 * place + index, f"before {what} of {session.addresses}")
         if what == "take":
             take(host, session)
         else:
@@ -171,10 +170,3 @@ def used(host, session):
         device.bind()
         device.run(f"open {device.address}")
         host.prove(f"{device.address} is a device as any other now")
-
-
-def does_dma(host, device, page, when):
-    with Standstill(host.machine) as port:
-        device.set_off(port, page)
-    host.sh("sleep 0.5")
-    host.check(device.frames[page] in device.landed(), f"{when}: {device.address} does DMA", f"{when}: the DMA of {device.address} is lost")

@@ -8,7 +8,6 @@ import re
 
 from lib import edu
 from lib.edu import Edu
-from lib.gdb import Standstill
 
 # Of the host's clock, which an overloaded machine does not stop.
 DEADLINE = 45
@@ -35,12 +34,11 @@ def run(host):
             host.prove(f"{how}: the device can be used as any other before")
         device.keep()
         host.kexec(new=host.new)
-        told(host, device, 7)
+        device.tell(7)
         device.expect([7], f"{how}: before that")
         end(host, device)
         host.wait(lambda n=count: stopped(host) == n, 3 * DEADLINE, f"{how}: the kernel stops the device", every=1)
-        told(host, device, 8)
-        host.check(device.frames[8] not in device.landed(), f"{how}: told to after that, the device writes nothing")
+        host.check(not device.tell(8), f"{how}: told to after that, the device writes nothing")
     device.run(f"open {edu.ADDRESS}")
     host.prove("the device can be used as any other in the end")
     host.check(not edu.faults(host), "the IOMMU had to block nothing", f"faults at {edu.faults(host)}")
@@ -48,12 +46,6 @@ def run(host):
 
 def stopped(host):
     return len(re.findall(STOPPED, host.log_path("console.log").read_text(errors="replace")))
-
-
-def told(host, device, page):
-    with Standstill(host.machine) as port:
-        device.set_off(port, page)
-    host.sh("sleep 0.5")
 
 
 # -- the ways ---------------------------------------------------------------------------------------------------------
