@@ -73,6 +73,10 @@ class Standstill:
             self.rest += data
 
 
+# Of x86-64, as QEMU's gdb stub numbers them (gdb-xml/i386-64bit.xml).
+RAX, RSP, RIP = 0, 7, 16
+
+
 class Breakpoint(Standstill):
     """The same, but the host runs until it comes to the address; stopped() waits for that."""
 
@@ -95,10 +99,14 @@ class Breakpoint(Standstill):
             raise ScenarioFailed("QEMU's gdb stub takes no breakpoint")
         self.send("c")
 
-    def go_to(self, address, timeout):
-        """From where it stands to another address; True when it has come there."""
+    def go_on_to(self, address):
+        """From where it stands to another address; stopped() waits for that."""
         self.ask(f"z1,{self.address:x},1")
         self.run_to(address)
+
+    def go_to(self, address, timeout):
+        """The same, and waits; True when it has come there."""
+        self.go_on_to(address)
         return self.stopped(timeout)
 
     def stopped(self, timeout):
@@ -107,8 +115,31 @@ class Breakpoint(Standstill):
         while time.monotonic() < end:
             self.port.settimeout(max(0.1, end - time.monotonic()))
             try:
-                if self.receive().startswith(("T", "S")):
+                said = self.receive()
+                if said.startswith(("T", "S")):
+                    self.choose(said)
                     return True
             except TimeoutError:
                 return False
         return False
+
+    def choose(self, said):
+        """What is asked from now on is asked of the processor that came there."""
+        thread = re.search(r"thread:([^;]+);", said)
+        if thread:
+            self.ask(f"Hg{thread.group(1)}")
+
+    def register(self, number, value=None):
+        if value is None:
+            return int.from_bytes(bytes.fromhex(self.ask(f"p{number:x}")), "little")
+        if self.ask(f"P{number:x}={value.to_bytes(8, 'little').hex()}") != "OK":
+            raise ScenarioFailed(f"QEMU's gdb stub does not set register {number}")
+        return value
+
+    def give_back(self, value):
+        """Ends the function at whose first instruction the host stands: it has done nothing, and returns the value."""
+        stack = self.register(RSP)
+        caller = int.from_bytes(bytes.fromhex(self.ask(f"m{stack:x},8")), "little")
+        self.register(RAX, value % 2**64)
+        self.register(RSP, stack + 8)
+        self.register(RIP, caller)

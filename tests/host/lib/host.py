@@ -139,7 +139,8 @@ class Host:
             words += ["kho=off"]
         if self.needs["iommu"]:
             words.append("intel_iommu=on")
-        return " ".join(words + [w for w in (self.needs["cmdline"], extra) if w])
+        own = stretched_deadline(self.needs["cmdline"]) if self.debug else self.needs["cmdline"]
+        return " ".join(words + [w for w in (own, extra) if w])
 
     def kernel(self, series=None, image="bzImage"):
         """The path, in the host, of a kernel that it can kexec into or boot a guest from."""
@@ -347,6 +348,11 @@ class Host:
             **more,
         }
         (self.share / "env").write_text("".join(f"export {key}='{value}'\n" for key, value in values.items()))
+
+
+def stretched_deadline(cmdline):
+    """Until a device that was handed over is stopped; by the host's clock."""
+    return re.sub(r"(liveupdate_devices=on,)(\d+)", lambda found: found[1] + str(int(found[2]) * DEBUG_FACTOR), cmdline)
 
 
 def debug_memory(mib):
