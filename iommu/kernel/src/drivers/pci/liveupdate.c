@@ -17,7 +17,6 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pm_runtime.h>
-#include <linux/slab.h>
 #include <linux/workqueue.h>
 
 enum pci_liveupdate_state {
@@ -31,7 +30,7 @@ static DEFINE_MUTEX(list_lock);
 /* Whoever sees that a device is gone can rely on it. */
 static DEFINE_MUTEX(leave_lock);
 static struct pci_liveupdate_ser *outgoing, *incoming;
-static u8 *states; /* of the devices of incoming */
+static u8 states[PCI_LIVEUPDATE_MAX]; /* of the devices of incoming */
 static atomic_t frozen = ATOMIC_INIT(0);
 
 static bool enabled;
@@ -231,10 +230,13 @@ EXPORT_SYMBOL_GPL(pci_liveupdate_done);
 
 void pci_liveupdate_abandon(struct pci_dev *pdev)
 {
+	bool listed;
 	int err;
 
 	guard(mutex)(&leave_lock);
-	if (!leave(pdev))
+	listed = leave(pdev);
+	/* The list may have been lost, and the device goes on all the same. */
+	if (!listed && !iommu_liveupdate_copied(&pdev->dev))
 		return;
 	/* First nothing new is sent, then nothing is on its way, then there is no way. */
 	pci_clear_master(pdev);
@@ -244,7 +246,8 @@ void pci_liveupdate_abandon(struct pci_dev *pdev)
 	if (err)
 		pci_warn(pdev, "cannot be reset (%pe), only cut off\n", ERR_PTR(err));
 	iommu_liveupdate_detach(&pdev->dev);
-	pm_runtime_put(&pdev->dev);
+	if (listed)
+		pm_runtime_put(&pdev->dev);
 	pci_info(pdev, "handed over by the previous kernel, wanted by nobody: stopped\n");
 }
 EXPORT_SYMBOL_GPL(pci_liveupdate_abandon);
@@ -296,16 +299,10 @@ static DECLARE_DELAYED_WORK(expire_work, pci_liveupdate_expire);
 static int pci_flb_retrieve(struct liveupdate_flb_op_args *args)
 {
 	struct pci_liveupdate_ser *ser = phys_to_virt(args->data);
-	u8 *new_states;
 
 	if (ser->nr_devices > PCI_LIVEUPDATE_MAX)
 		return -EINVAL;
-	/* One more, for none would be no memory. */
-	new_states = kzalloc(ser->nr_devices + 1, GFP_KERNEL);
-	if (!new_states)
-		return -ENOMEM;
 	guard(mutex)(&list_lock);
-	states = new_states;
 	incoming = ser;
 	args->obj = ser;
 	return 0;
@@ -313,11 +310,8 @@ static int pci_flb_retrieve(struct liveupdate_flb_op_args *args)
 
 static void pci_flb_finish(struct liveupdate_flb_op_args *args)
 {
-	scoped_guard(mutex, &list_lock) {
+	scoped_guard(mutex, &list_lock)
 		incoming = NULL;
-		kfree(states);
-		states = NULL;
-	}
 	cancel_delayed_work(&expire_work);
 	kho_restore_free(args->obj);
 }

@@ -538,10 +538,9 @@ void iommu_liveupdate_hold(struct folio *folio)
 {
 	if (!incoming)
 		return;
-	if (xa_is_err(xa_store(&held_folios, folio_pfn(folio), folio, GFP_KERNEL)))
-		pr_warn_once("no memory to keep all pages from being moved\n");
-	else
-		folio_get(folio);
+	/* Without it the folio could move and a device write to what is free then. */
+	xa_store(&held_folios, folio_pfn(folio), folio, GFP_KERNEL | __GFP_NOFAIL);
+	folio_get(folio);
 }
 
 static int iommu_flb_retrieve(struct liveupdate_flb_op_args *args)
