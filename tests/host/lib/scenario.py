@@ -3,6 +3,7 @@
 
 import importlib.util
 import shutil
+import traceback
 from pathlib import Path
 
 from .errors import EmulationFailed, MachineLacks, ScenarioFailed
@@ -80,6 +81,12 @@ def run_once(scenario, setup, accel, folder, keep, excused):
         over = report.again if excused and isinstance(why, EmulationFailed) else report.failed
         over(str(why), folder)
         say_console(folder, report)
+        return report
+    except MachineLacks:
+        raise
+    except Exception as fault:  # of the scenario itself; the others still run
+        traceback.print_exc()
+        report.failed(f"{type(fault).__name__}: {fault}", folder)
         return report
     report.passed()
     if keep:

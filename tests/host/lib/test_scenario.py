@@ -47,6 +47,12 @@ class RunAgain(unittest.TestCase):
     def test_failure_is_final(self):
         self.assertEqual(self.run_with([ScenarioFailed("lost a byte")]), ["failed"])
 
+    def test_fault_of_the_scenario_fails_it_alone(self):
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            self.assertEqual(self.run_with([KeyError("luo")]), ["failed"])
+        self.assertIn("Traceback", told.getvalue())
+        self.assertRegex(self.said, "FAILED .KeyError: 'luo'")
+
     def test_fault_then_passed(self):
         self.assertEqual(self.run_with([EmulationFailed("the host died"), None]), ["again", "passed"])
         self.assertRegex(self.said, r"EMULATION FAULT.*\(the host died")
