@@ -3,9 +3,8 @@
 
 import array
 import json
-import subprocess
 
-from lib.gdb import Breakpoint, symbol
+from lib import handover
 
 SCENARIO = {"memory": 1024, "programs": ["luoctl"], "deadline": 400}
 
@@ -26,23 +25,14 @@ def run(host):
 
 
 def into_next(host, kexecs):
-    """Preserves, kexecs, and dumps the memory when the old kernel calls the code that leaves it."""
     old = host.running
     holders = [hold(host, name) for name in SESSIONS]
-    host.load()
-    dump = host.folder / f"memory-{kexecs}.elf"
-    address = symbol(host.setup.kernel(old) / "System.map", "machine_kexec")
-    boots = host.boots
-    with Breakpoint(host.machine, address) as point:
-        command = host.spawn("kexec -e")
-        if not point.stopped(60 * host.accel.factor):
-            host.fail(f"kernel {old} did not come to machine_kexec()")
-        host.qmp("dump-guest-memory", paging=False, protocol=f"file:{dump}")
-    host.prove(f"kernel {old}: memory dumped between reboot(KEXEC) and the next kernel ({dump.stat().st_size >> 20} MiB)")
-    compare(host, inspect_dump(host, dump), old, kexecs)
-    damaged(host, dump)
-    dump.unlink()
-    host.wait_boot(host.new, command=command, boots=boots)
+
+    def look(dump):
+        compare(host, handover.inspect_dump(host, dump), old, kexecs)
+        damaged(host, dump)
+
+    handover.kexec(host, look)
     assert all(holder.lost for holder in holders)
 
 
@@ -54,18 +44,6 @@ def hold(host, name):
     if holder.status is not None:
         host.fail(f"luo-frames {name}: {holder.output}")
     return holder
-
-
-def luoctl(host, *arguments, status=0):
-    """Runs our luoctl outside, on a dump."""
-    done = subprocess.run([host.setup.program("luoctl"), *arguments], capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode != status:
-        host.fail(f"luoctl {' '.join(map(str, arguments))} ended with {done.returncode}: {done.stderr.strip()}")
-    return done
-
-
-def inspect_dump(host, dump):
-    return json.loads(luoctl(host, "inspect", "--json", "--from", str(dump)).stdout)
 
 
 def compare(host, seen, old, kexecs):
@@ -155,7 +133,7 @@ def damaged(host, dump):
         at = data.find(b"vm:web2" + bytes(57))
     copy = dump.with_suffix(".damaged")
     copy.write_bytes(data)
-    done = luoctl(host, "inspect", "--from", str(copy), status=1)
+    done = handover.luoctl(host, "inspect", "--from", str(copy), status=1)
     copy.unlink()
     host.check(
         "session 2, name: no terminator within 64 bytes" in done.stdout and 'session 1 "vm:web1": 3 files' in done.stdout,

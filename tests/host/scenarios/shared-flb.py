@@ -9,6 +9,7 @@ next kernel finds it. A device that shares its requester ID with others is refus
 import json
 import re
 
+from lib import handover
 from lib.edu import Edu, faults
 
 # The second is behind the port, the last behind a bridge to conventional PCI.
@@ -59,8 +60,7 @@ def run(host):
     for number, order in enumerate(([("take", two), ("leave", one)], [("leave", one), ("take", two)]), 1):
         two.keep()
         one.keep()
-        host.kexec(new=host.new)
-        handed_over(host, [two, one], f"round {number}")
+        kexec(host, [two, one], f"round {number}")
         go(host, order, number)
         used(host, one)
         host.sh("kill -USR1 $(pidof dma-keep); sleep 1")
@@ -120,8 +120,7 @@ def aborts(host, two, one):
     two.keep()
     one.keep()
     give_up(host, one)
-    host.kexec(new=host.new)
-    handed_over(host, [two], "one aborts")
+    kexec(host, [two], "one aborts")
     used(host, one)
     take(host, two)
     host.sh("kill -USR1 $(pidof dma-keep); sleep 1")
@@ -130,10 +129,13 @@ def aborts(host, two, one):
 # -- the new kernel ------------------------------------------------------------------------------------------------------
 
 
-def handed_over(host, sessions, when):
+def kexec(host, sessions, when):
+    handover.kexec(host, lambda dump: handed_over(host, handover.inspect_dump(host, dump), sessions, when))
+
+
+def handed_over(host, seen, sessions, when):
     """As luoctl inspect shows it: files of both kinds, global objects, and the files that each is for."""
-    seen = json.loads(host.sh("luoctl --json inspect", timeout=120))
-    luo = next(state for state in seen["states"] if state["kind"] == "incoming")["luo"]
+    luo = seen["states"][0]["luo"]
     kinds = {session["name"]: sorted(file["handler"] for file in session["files"]) for session in luo["sessions"]}
     wanted = {each.name: ["iommufd-v1", "memfd-v2", "memfd-v2", *["vfio-pci-v1"] * len(each.devices)] for each in sessions}
     host.check(kinds == wanted, f"{when}: luoctl inspect shows the files {kinds}", f"{when}: {kinds}, not {wanted}")
