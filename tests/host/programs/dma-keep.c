@@ -48,9 +48,9 @@ static void begin_second(const struct keep *k, struct keep *other, const char *s
 	open_device(other, second);
 }
 
-static void preserve_second(const struct keep *other, const char *second)
+static void preserve_second(const struct keep *k, const struct keep *other, const char *second)
 {
-	if (second && preserve(other, other->device, TOKEN_DEVICE + 1) < 0)
+	if (second && preserve(k, other->device, TOKEN_DEVICE + 1) < 0)
 		keep_fail("preserving the second device");
 }
 
@@ -62,7 +62,7 @@ static int begin(const char *session, const char *address, const char *folder, c
 	make_session(&k, session);
 	begin_second(&k, &other, second);
 	preserve_all(&k);
-	preserve_second(&other, second);
+	preserve_second(&k, &other, second);
 	fixed(&k);
 	use_device(&k, LAST_PAGE, "while it is preserved");
 	keep_write_frames(&k, folder, session);
@@ -190,7 +190,7 @@ static int take(const char *session, const char *address, const char *second)
 	close(k.session);
 	make_session(&k, session);
 	preserve_all(&k);
-	preserve_second(&other, second);
+	preserve_second(&k, &other, second);
 	use_device(&k, LAST_PAGE, "while it is preserved again");
 	wait_for_signal();
 	return 0;
