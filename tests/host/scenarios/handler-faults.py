@@ -92,7 +92,7 @@ def keep_all(host, devices):
     kept = []
     for number, device in enumerate(devices):
         device.bind()
-        kept.append(device.keep(f"s{number}", "keep {session} {address} /run/test"))
+        kept.append(device.keep(f"s{number}", words="keep {session} {address} /run/test"))
     return kept
 
 
@@ -222,7 +222,7 @@ def told(host, command):
 
 def failing_allocations(host, device):
     allow_failures(host)
-    command = device.keep("s0", "keep {session} {address} /run/test sweep")
+    command = device.keep("s0", words="keep {session} {address} /run/test sweep")
     told(host, command)
     refuser = host.spawn(f"exec {host.path(host.setup.program('luo-hand'))} refuse other")
     host.wait(lambda: "kept" in refuser.output, 20, "luo-hand keeps a file that refuses")
