@@ -10,7 +10,7 @@ from .errors import ScenarioFailed
 
 ADDRESS = "0000:00:06.0"
 # It tells of these in qemu.log (QEMU docs/devel/tracing.rst).
-EVENTS = ["pci_nvme_create_sq", "pci_nvme_create_cq", "pci_nvme_mmio_start_success", "pci_nvme_mmio_stopped", "resettable_phase_hold_exec"]
+EVENTS = ["pci_nvme_create_sq", "pci_nvme_create_cq", "pci_nvme_mmio_start_success", "pci_nvme_mmio_stopped", "resettable_phase_hold_exec", "pci_nvme_enqueue_req_completion"]
 # By its own register; and, as any device, with its function, its bus or the machine.
 RESETS = r"^(?:pci_nvme_mmio_stopped\b|resettable_phase_hold_exec obj=\w+\((?:nvme|edu)\))"
 SQE, CQE = 64, 16

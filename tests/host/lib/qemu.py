@@ -75,7 +75,8 @@ class Machine:
         for serial, path, iops in options["disks"]:
             limit = f",throttling.iops-total={iops}" if iops else ""
             arguments += ["-drive", f"file={path},if=none,id={serial},format=raw,discard=unmap{limit}"]
-            arguments += ["-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
+            # Stopping an ioeventfd has QEMU finish the requests of all drives, and so of those that a scenario has slowed down.
+            arguments += ["-device", f"virtio-blk-pci,drive={serial},serial={serial},ioeventfd=off"]
         if options["system"]:
             arguments += ["-netdev", "user,id=wan", "-device", "virtio-net-pci,netdev=wan"]
         if options["iommu"]:

@@ -13,8 +13,9 @@ from lib import api, nvme, passed, ram, root, updates
 from lib.guest import Guest
 
 BLOCKS = root.program("nvme.py")
-# So few a second that the kexec is over before those are that were sent off before it, and at other times so many that the guest's
-# processors can look at them. A kexec takes seconds under emulation, and a tenth of that without.
+# So few a second that the kexec is over before those are that were sent off before it, that none waits for as long as the guest's driver
+# allows (30 s), and that the guest's processors are faster: else all are done, and wait for the guest. At other times so many that these
+# can look at them. A kexec takes seconds under emulation, and a tenth of that without.
 SLOW = {True: BLOCKS.READERS // 16, False: BLOCKS.READERS // 2}
 FAST = {True: 40, False: 400}
 MAGIC = struct.pack("<Q", BLOCKS.MAGIC)
@@ -110,7 +111,10 @@ def through(host, guest, when):
     """One update; what the device does meanwhile."""
     frames = ram.guest_frames(host, guest)
     with ram.Ram(host, frames) as memory:
-        alone, early = watch(host, Watched(host, nvme.Queues(host, memory)), when)
+        queues = nvme.Queues(host, memory)
+        before = queues.completions()
+        host.wait(lambda: queues.completions() != before, 30, f"{when}: reads of the running guest complete where the test looks")
+        alone, early = watch(host, Watched(host, queues), when)
         why = f"{when}: {len(alone)} reads complete while there is no kernel, {len(early)} before the new one has a process"
         host.check(alone, f"{when}: while there is no kernel, {len(alone)} reads complete, each in the page of the guest that it names", why)
         host.check(early, f"{when}: before the new kernel has a process, {len(early)} more do so", why)

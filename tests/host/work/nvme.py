@@ -25,7 +25,7 @@ WORDS = (
 BLOCK = 4096
 BLOCKS = 4096
 MAGIC = 0x756E646667726965
-READERS = 64
+READERS = 16
 IO_SETUP, IO_GETEVENTS, IO_SUBMIT = 206, 208, 209
 # Of Linux drivers/nvme/host: a command that took too long, and what is done about that.
 COMPLAINTS = ("timeout", "timed out", "abort", "reset", "i/o tag", "i/o error", "removing", "not ready")
