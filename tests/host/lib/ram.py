@@ -12,7 +12,7 @@ def guest_frames(host, guest):
     program = host.path(host.setup.program("luo-frames"))
     # Its largest memfd: the kernel gives those of a session back without their names.
     host.sh(
-        "most=0; for fd in /proc/$(pidof vmm)/fd/*; do case $(readlink $fd) in /memfd:*) size=$(stat -L -c %s $fd)\n"
+        "most=0; for fd in /proc/$(pidof vmm)/fd/*; do case $(readlink $fd) in /memfd:* | \"/ (deleted)\") size=$(stat -L -c %s $fd)\n"
         "[ $size -le $most ] || { most=$size; ram=$fd; };; esac; done\n"
         f"exec {program} file $ram /run/test/{guest.id}.frames"
     )
