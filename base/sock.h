@@ -12,7 +12,7 @@
 #include "base/error.h"
 
 #define SOCK_MESSAGE_MAX 65536
-#define SOCK_FDS_MAX	 24
+#define SOCK_FDS_MAX	 32
 
 /* Owned descriptor of a listening socket at path (an old socket file there is replaced), mode 0600.
  */

@@ -136,7 +136,7 @@ struct agent_hello {
 };
 
 /* What the descriptors beside a message are, in their order. */
-#define AGENT_TOKENS_MAX 24
+#define AGENT_TOKENS_MAX 32
 
 struct agent_tokens {
 	unsigned int count;

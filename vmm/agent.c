@@ -123,7 +123,7 @@ static void say_hello(struct agent *a)
 		.version = HOLDFAST_VERSION,
 		.phase = phase_of(a->vm),
 		.preserve = config->preserve_on_update,
-		.memory = known ? config->memory : 0,
+		.memory = known ? vm_config_memory(config) : 0,
 		.cpus = known ? config->cpus : 0,
 		.api_socket = config->api_socket,
 		.tsc_khz = vm_tsc_khz(a->vm),

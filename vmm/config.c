@@ -72,7 +72,7 @@ static void check_balloon(struct problems *p, const struct vm_config *config)
 	struct error err = ERROR_INIT;
 
 	if (config->balloon.on &&
-	    virtio_balloon_check_size(config->balloon.size, config->memory, &err) < 0)
+	    virtio_balloon_check_size(config->balloon.size, vm_config_memory(config), &err) < 0)
 		problem_add(p, "%s", error_message(&err));
 }
 

@@ -21,6 +21,7 @@
 #include "devices/virtio/net/config.h"
 #include "devices/virtio/vsock/config.h"
 #include "luo/tokens.h"
+#include "vmm/guest_memory.h"
 
 #define VM_CPUS_MAX	      32
 #define VM_MEMORY_MIN	      (32ULL << 20)
@@ -75,7 +76,8 @@ struct vm_config {
 	char initramfs[PATH_MAX]; /* "" for none */
 	char cmdline[VM_CMDLINE_MAX];
 	uint32_t cpus;
-	uint64_t memory;	       /* bytes, a multiple of 2 MiB */
+	uint64_t memory;	       /* of the boot; bytes, a multiple of 2 MiB */
+	struct ram_growth growth;      /* what was and can be added to it since */
 	struct console_config console; /* the serial port */
 	struct console_config hvc;     /* the virtio console */
 	struct rng_config rng;
@@ -128,7 +130,11 @@ bool vm_config_is_kept(const struct vm_config *config, const char *id);
 /* Takes a device out by its name: "rng", "hvc", "balloon", "vsock", or the id of a disk, a
  * network card or a device of the host. */
 void vm_config_forget_device(struct vm_config *config, const char *name);
-/* The devices that can come and go, from one configuration into another. */
+/* All that the guest has, bytes: of the boot and added. */
+uint64_t vm_config_memory(const struct vm_config *config);
+/* Before a boot: what was added is of the boot then, and the rest can be added as before. */
+void vm_config_fold_memory(struct vm_config *config);
+/* What can come and go, devices and memory, from one configuration into another. */
 void vm_config_copy_devices(struct vm_config *to, const struct vm_config *from);
 
 /*

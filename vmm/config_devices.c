@@ -245,6 +245,7 @@ void vm_config_forget_device(struct vm_config *config, const char *name)
 
 void vm_config_copy_devices(struct vm_config *to, const struct vm_config *from)
 {
+	to->growth = from->growth;
 	to->rng = from->rng;
 	to->hvc = from->hvc;
 	to->balloon = from->balloon;

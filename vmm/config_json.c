@@ -7,8 +7,7 @@
 #include "luo/agent.h"
 #include "vmm/config_priv.h"
 
-#define MEMORY_ALIGN (2 * MIB)
-#define RNG_SOURCE   "src="
+#define RNG_SOURCE "src="
 
 /* Copies a string value if the key is there and fits; true if it was. */
 static bool read_text(struct json_reader *r, const char *key, char *field, size_t size)
@@ -40,16 +39,6 @@ static void read_id(struct json_reader *r, struct vm_config *config)
 		return;
 	}
 	memcpy(config->id, id, strlen(id) + 1);
-}
-
-static void read_memory(struct json_reader *r, struct vm_config *config)
-{
-	uint64_t memory = json_get_size(r, "memory", config->memory, VM_MEMORY_MIN, VM_MEMORY_MAX);
-
-	if (memory % MEMORY_ALIGN)
-		problem_add(r->problems, "memory: must be a multiple of 2M");
-	else
-		config->memory = memory;
 }
 
 static const struct {
@@ -158,7 +147,7 @@ void config_read(json_t *json, struct vm_config *config, struct problems *proble
 	read_text(&r, "initramfs", config->initramfs, sizeof(config->initramfs));
 	read_text(&r, "cmdline", config->cmdline, sizeof(config->cmdline));
 	config->cpus = (uint32_t)json_get_u64(&r, "cpus", config->cpus, 1, VM_CPUS_MAX);
-	read_memory(&r, config);
+	config_read_memory(&r, config);
 	read_console(&r, "console", &config->console);
 	read_console(&r, "hvc", &config->hvc);
 	read_rng(&r, &config->rng);
@@ -206,9 +195,9 @@ static json_t *rng_to_json(const struct rng_config *rng)
 json_t *vm_config_to_json(const struct vm_config *config)
 {
 	json_t *json = json_pack(
-		"{ss ss ss ss si sI so so so so so so so so ss ss sb}", "id", config->id, "kernel",
+		"{ss ss ss ss si so so so so so so so so so ss ss sb}", "id", config->id, "kernel",
 		config->kernel, "initramfs", config->initramfs, "cmdline", config->cmdline, "cpus",
-		(int)config->cpus, "memory", (json_int_t)config->memory, "console",
+		(int)config->cpus, "memory", config_memory_to_json(config), "console",
 		console_to_json(&config->console), "hvc", console_to_json(&config->hvc), "rng",
 		rng_to_json(&config->rng), "balloon",
 		virtio_balloon_config_to_json(&config->balloon), "vsock",

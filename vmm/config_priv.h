@@ -47,7 +47,10 @@ void config_check_vhost(const struct vm_config *config, unsigned int first,
  * default are put into json. */
 void config_read_confine(struct json_reader *r, struct confine_config *confine);
 void config_confine_to_json(const struct confine_config *confine, json_t *json);
-/* New reference; NULL: out of memory. */
+/* "memory": as a size, or with the keys size and hotplug_size. */
+void config_read_memory(struct json_reader *r, struct vm_config *config);
+/* New reference; NULL: out of memory. A number where nothing can be added. */
+json_t *config_memory_to_json(const struct vm_config *config);
 json_t *config_disks_to_json(const struct vm_config *config);
 json_t *config_nets_to_json(const struct vm_config *config);
 json_t *config_passed_to_json(const struct vm_config *config);

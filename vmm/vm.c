@@ -79,9 +79,10 @@ int vm_boot(struct vm *vm, struct error *err)
 	int r;
 
 	vm_config_decide(&p->config);
+	vm_config_fold_memory(&p->config);
 	r = vm_parts_confine(p, false, err);
 	if (r == 0)
-		r = guest_ram_create(p->config.memory, &ram, err);
+		r = guest_ram_create(p->config.memory, &p->config.growth, &ram, err);
 	if (r == 0)
 		r = machine_build(&p->config, p->loop, ram, NULL, on_machine_event, vm, &p->machine,
 				  err);

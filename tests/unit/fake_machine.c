@@ -43,10 +43,11 @@ int fake_try(enum fake_call call, struct error *err)
 	return 0;
 }
 
-int guest_memory_layout(uint64_t size, struct guest_memory_layout *ret, struct error *err _unused_)
+int guest_memory_layout(uint64_t size, const struct ram_growth *growth,
+			struct guest_memory_layout *ret, struct error *err _unused_)
 {
 	*ret = (struct guest_memory_layout){.count = 1};
-	ret->regions[0].size = size;
+	ret->regions[0].size = size + ram_growth_sum(growth);
 	return 0;
 }
 
@@ -63,10 +64,13 @@ static int map_ram(uint64_t size, int fd, struct guest_ram **ret)
 	return 0;
 }
 
-int guest_ram_create(uint64_t size, struct guest_ram **ret, struct error *err)
+int guest_ram_create(uint64_t size, const struct ram_growth *growth, struct guest_ram **ret,
+		     struct error *err)
 {
 	int fd, r = fake_try(FAKE_RAM_CREATE, err);
 
+	/* Of the boot is all of it. */
+	assert_int_equal(growth->count, 0);
 	if (r < 0)
 		return r;
 	fd = memfd_create("fake-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -74,13 +78,13 @@ int guest_ram_create(uint64_t size, struct guest_ram **ret, struct error *err)
 	return map_ram(size, fd, ret);
 }
 
-int guest_ram_adopt(uint64_t size, int *fds, unsigned int count, struct guest_ram **ret,
-		    struct error *err)
+int guest_ram_adopt(uint64_t size, const struct ram_growth *growth, int *fds, unsigned int count,
+		    struct guest_ram **ret, struct error *err)
 {
 	int r = fake_try(FAKE_RAM_ADOPT, err);
 
 	assert_int_equal(count, 1);
-	return r < 0 ? r : map_ram(size, fds[0], ret);
+	return r < 0 ? r : map_ram(size + ram_growth_sum(growth), fds[0], ret);
 }
 
 void guest_ram_free(struct guest_ram *ram)
@@ -382,6 +386,22 @@ int machine_resize_disk(struct machine *m _unused_, const char *id, uint64_t siz
 			struct error *err)
 {
 	return error_set(err, -ENOENT, "no disk %s", id);
+}
+
+/* There is one region, which grows. */
+int machine_resize_memory(struct machine *m, uint64_t size, struct error *err)
+{
+	struct guest_memory_region *region = &m->ram->region;
+	struct ram_growth *growth = &m->config.growth;
+
+	if (size < region->size || size - region->size > growth->max - ram_growth_sum(growth))
+		return error_set(err, -ERANGE, "that cannot be");
+	growth->sizes[growth->count++] = size - region->size;
+	assert_int_equal(ftruncate(region->fd, (off_t)size), 0);
+	region->hva = mremap(region->hva, region->size, size, MREMAP_MAYMOVE);
+	assert_ptr_not_equal(region->hva, MAP_FAILED);
+	region->size = size;
+	return 0;
 }
 
 int machine_resize_balloon(struct machine *m, uint64_t size, struct error *err)

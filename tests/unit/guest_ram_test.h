@@ -11,7 +11,7 @@ static inline struct guest_ram *guest_ram_test_create(uint64_t size)
 	struct error err = ERROR_INIT;
 	struct guest_ram *ram = NULL;
 
-	if (guest_ram_create(size, &ram, &err) < 0)
+	if (guest_ram_create(size, NULL, &ram, &err) < 0)
 		fail_msg("%s", err.message);
 	return ram;
 }

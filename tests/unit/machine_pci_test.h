@@ -152,7 +152,7 @@ static inline void make_with(struct machine_test *t, uint64_t memory)
 	assert_int_equal(loop_new(&t->loop, NULL), 0);
 	assert_int_equal(bus_new("port", &t->ports, NULL), 0);
 	assert_int_equal(bus_new("MMIO", &t->mmio, NULL), 0);
-	assert_int_equal(guest_ram_create(memory, &t->ram, NULL), 0);
+	assert_int_equal(guest_ram_create(memory, NULL, &t->ram, NULL), 0);
 	make_pci(t);
 }
 

@@ -145,6 +145,79 @@ static void test_over_what_is_there(void **state _unused_)
 	json_decref(json);
 }
 
+static void assert_memory(const char *text, uint64_t size, uint64_t max, unsigned int added)
+{
+	struct vm_config config, again;
+	struct error err = ERROR_INIT;
+	json_t *json;
+
+	if (read_text(text, &config, &err) < 0)
+		fail_msg("%s: %s", text, err.message);
+	assert_int_equal(config.memory, size);
+	assert_int_equal(config.growth.max, max);
+	assert_int_equal(config.growth.count, added);
+	snprintf(config.id, sizeof(config.id), "a");
+	json = vm_config_to_json(&config);
+	/* Who cannot grow is told as ever, so that an older program reads it. */
+	assert_int_equal(json_is_integer(json_object_get(json, "memory")), max == 0);
+	vm_config_init(&again);
+	assert_int_equal(vm_config_from_json(json, &again, NULL), 0);
+	json_decref(json);
+	assert_int_equal(again.memory, size);
+	assert_memory_equal(&again.growth, &config.growth, sizeof(config.growth));
+}
+
+static void test_memory(void **state _unused_)
+{
+	struct vm_config config;
+	struct error err = ERROR_INIT;
+
+	assert_memory("{\"memory\": \"1G\"}", GIB, 0, 0);
+	assert_memory("{\"memory\": 1073741824}", GIB, 0, 0);
+	assert_memory("{\"memory\": \"size=1G\"}", GIB, 0, 0);
+	assert_memory("{\"memory\": \"size=1G,hotplug_size=2G\"}", GIB, 2 * GIB, 0);
+	assert_memory("{\"memory\": \"hotplug_size=128M\"}", 512 * MIB, 128 * MIB, 0);
+	assert_memory("{\"memory\": {\"size\": \"1G\", \"hotplug_size\": 2147483648}}", GIB,
+		      2 * GIB, 0);
+	assert_memory("{\"memory\": {\"size\": \"1G\", \"hotplug_size\": \"1G\","
+		      " \"added\": [134217728, 268435456]}}",
+		      GIB, GIB, 2);
+	REFUSED("{\"memory\": \"size=1G,hotplug_size=64M\"}", "memory.hotplug_size",
+		"multiple of 128M");
+	REFUSED("{\"memory\": \"size=3T,hotplug_size=2T\"}", "4096 GiB");
+	REFUSED("{\"memory\": {\"size\": 1073741825}}", "memory: must be a multiple of 2M");
+	REFUSED("{\"memory\": {\"sise\": 1}}", "memory.sise: unknown key");
+	REFUSED("{\"memory\": \"size=x\"}", "memory.size");
+	REFUSED("{\"memory\": \"size=1G,shared=on\"}", "memory.shared: unknown key");
+	REFUSED("{\"memory\": {\"hotplug_size\": \"1G\", \"added\": [1]}}", "128 MiB");
+	REFUSED("{\"memory\": {\"hotplug_size\": \"1G\", \"added\": [true]}}", "memory.added");
+	REFUSED("{\"memory\": {\"hotplug_size\": \"1G\", \"added\": [2147483648]}}",
+		"more than can be added");
+	REFUSED("{\"memory\": {\"hotplug_size\": \"1G\", \"added\": [1, 2, 3, 4, 5, 6, 7, 8, 9]}}",
+		"memory.added: 8 at most");
+	REFUSED("{\"memory\": []}", "memory");
+	/* At a boot there is one size, and as much to come as before. */
+	assert_int_equal(read_text("{\"memory\": {\"size\": \"1G\", \"hotplug_size\": \"2G\","
+				   " \"added\": [1073741824, 134217728]}}",
+				   &config, &err),
+			 0);
+	assert_int_equal(vm_config_memory(&config), 2 * GIB + 128 * MIB);
+	vm_config_fold_memory(&config);
+	assert_int_equal(config.memory, 2 * GIB + 128 * MIB);
+	assert_int_equal(config.growth.max, GIB - 128 * MIB);
+	assert_int_equal(config.growth.count, 0);
+	/* The balloon's limit is what there is. */
+	assert_int_equal(read_text("{\"memory\": {\"size\": \"1G\", \"hotplug_size\": \"2G\","
+				   " \"added\": [1073741824]}, \"balloon\": {\"size\": \"2G\"}}",
+				   &config, &err),
+			 0);
+	vm_config_validate(&config, &err);
+	assert_null(strstr(err.message, "balloon"));
+	config.growth.count = 0;
+	vm_config_validate(&config, &err);
+	assert_non_null(strstr(err.message, "balloon"));
+}
+
 static void assert_balloon(const char *text, uint64_t size, bool deflate, bool report,
 			   uint32_t interval)
 {
@@ -304,6 +377,7 @@ int main(void)
 		cmocka_unit_test(test_longest_id),
 		cmocka_unit_test(test_nul_in_string),
 		cmocka_unit_test(test_over_what_is_there),
+		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_balloon),
 		cmocka_unit_test(test_vsock),
 		cmocka_unit_test(test_validate),

@@ -24,7 +24,7 @@ static void check_layout(uint64_t size, unsigned int count)
 	struct guest_memory_layout layout;
 	uint64_t total = 0, next = 0;
 
-	assert_int_equal(guest_memory_layout(size, &layout, NULL), 0);
+	assert_int_equal(guest_memory_layout(size, NULL, &layout, NULL), 0);
 	assert_int_equal(layout.count, count);
 	for (unsigned int i = 0; i < layout.count; i++) {
 		uint64_t gpa = layout.regions[i].gpa, len = layout.regions[i].size;
@@ -84,9 +84,9 @@ static void test_layout_refuses(void **state _unused_)
 		struct error err = ERROR_INIT;
 		struct guest_ram *ram = NULL;
 
-		assert_int_equal(guest_memory_layout(sizes[i], &layout, &err), -EINVAL);
+		assert_int_equal(guest_memory_layout(sizes[i], NULL, &layout, &err), -EINVAL);
 		assert_non_null(strstr(err.message, "2 MiB"));
-		assert_int_equal(guest_ram_create(sizes[i], &ram, NULL), -EINVAL);
+		assert_int_equal(guest_ram_create(sizes[i], NULL, &ram, NULL), -EINVAL);
 		assert_null(ram);
 	}
 }

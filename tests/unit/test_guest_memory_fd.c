@@ -108,7 +108,7 @@ static int create_under_noexec(const char *value)
 	if (fd < 0 || write(fd, value, 1) != 1)
 		return 10;
 	close(fd);
-	r = guest_ram_create(32 * MIB, &ram, &err);
+	r = guest_ram_create(32 * MIB, NULL, &ram, &err);
 	guest_ram_free(ram);
 	if (r == -EPERM && strstr(err.message, "vm.memfd_noexec=2") &&
 	    strstr(err.message, "sysctl"))
@@ -164,7 +164,7 @@ static void test_no_address_space(void **state _unused_)
 		int r = 0;
 
 		for (int i = 0; i < 40 && r == 0; i++)
-			r = guest_ram_create(4 * TIB, &ram, &err);
+			r = guest_ram_create(4 * TIB, NULL, &ram, &err);
 		_exit(r == -ENOMEM && strstr(err.message, "MiB") ? 0 : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -195,7 +195,7 @@ static void test_adopt(void **state _unused_)
 		fds[i] = fcntl(guest_ram_region(ram, i)->fd, F_DUPFD_CLOEXEC, 0);
 	guest_ram_free(ram);
 
-	assert_int_equal(guest_ram_adopt(5 * GIB, fds, 2, &again, &err), 0);
+	assert_int_equal(guest_ram_adopt(5 * GIB, NULL, fds, 2, &again, &err), 0);
 	assert_int_equal(fds[0], FD_NONE);
 	assert_int_equal(fds[1], FD_NONE);
 	value = 0;
@@ -212,7 +212,7 @@ static void test_adopt_seals_again(void **state _unused_)
 	int fd = preserved(32 * MIB, 0);
 	struct guest_ram *ram = NULL;
 
-	assert_int_equal(guest_ram_adopt(32 * MIB, &fd, 1, &ram, NULL), 0);
+	assert_int_equal(guest_ram_adopt(32 * MIB, NULL, &fd, 1, &ram, NULL), 0);
 	assert_int_equal(fcntl(guest_ram_region(ram, 0)->fd, F_GET_SEALS),
 			 F_SEAL_SHRINK | F_SEAL_GROW);
 	guest_ram_free(ram);
@@ -225,7 +225,7 @@ static void refuse(int fd, uint64_t size, unsigned int count, int code, const ch
 	struct guest_ram *ram = NULL;
 	int fds[2] = {fd, fd};
 
-	assert_int_equal(guest_ram_adopt(size, fds, count, &ram, &err), code);
+	assert_int_equal(guest_ram_adopt(size, NULL, fds, count, &ram, &err), code);
 	assert_null(ram);
 	if (!strstr(err.message, word))
 		fail_msg("'%s' does not say '%s'", err.message, word);

@@ -43,9 +43,10 @@ int step_adopt(void *opaque, struct error *err)
 	int r = read_preview(s, &record, err);
 
 	if (r == 0)
-		r = steps_retrieve_ram(s, record.config.memory, err);
+		r = steps_retrieve_ram(s, &record.config, err);
 	if (r == 0)
-		r = guest_ram_adopt(record.config.memory, s->ram_fds, s->ram_count, &s->ram, err);
+		r = guest_ram_adopt(record.config.memory, &record.config.growth, s->ram_fds,
+				    s->ram_count, &s->ram, err);
 	if (r < 0)
 		undo_read_ram(s);
 	s->ram_count = 0;
@@ -56,12 +57,12 @@ int step_use_ram(void *opaque, struct error *err)
 {
 	struct steps *s = opaque;
 
-	if (guest_ram_size(s->ram) != s->parts->config.memory)
+	if (guest_ram_size(s->ram) != vm_config_memory(&s->parts->config))
 		return error_set(
 			err, -EINVAL,
 			"the memory that was adopted (%llu MiB) is not the guest's (%llu MiB)",
 			(unsigned long long)(guest_ram_size(s->ram) / MIB),
-			(unsigned long long)(s->parts->config.memory / MIB));
+			(unsigned long long)(vm_config_memory(&s->parts->config) / MIB));
 	/* Not before: the guest may have given one back while it ran. */
 	return kept_devices_retrieve(&s->kept, &s->parts->config, s->source, err);
 }

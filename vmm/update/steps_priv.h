@@ -90,7 +90,7 @@ int steps_read_blob(struct steps *s, int *ret_fd, void **ret_bytes, struct state
 		    struct error *err);
 int steps_read_record(struct steps *s, const struct state_blob *blob, struct record *ret,
 		      struct error *err);
-int steps_retrieve_ram(struct steps *s, uint64_t memory, struct error *err);
+int steps_retrieve_ram(struct steps *s, const struct vm_config *config, struct error *err);
 int step_take(void *opaque, struct error *err);
 int step_read_state(void *opaque, struct error *err);
 void undo_read_state(void *opaque);

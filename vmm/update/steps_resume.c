@@ -109,12 +109,12 @@ void undo_read_state(void *opaque)
 	s->parts->held = false;
 }
 
-int steps_retrieve_ram(struct steps *s, uint64_t memory, struct error *err)
+int steps_retrieve_ram(struct steps *s, const struct vm_config *config, struct error *err)
 {
 	struct guest_memory_layout layout;
 	int r;
 
-	r = guest_memory_layout(memory, &layout, err);
+	r = guest_memory_layout(config->memory, &config->growth, &layout, err);
 	if (r < 0)
 		return r;
 	for (unsigned int i = 0; i < layout.count; i++) {
@@ -134,7 +134,7 @@ int steps_retrieve_ram(struct steps *s, uint64_t memory, struct error *err)
 int step_read_ram(void *opaque, struct error *err)
 {
 	struct steps *s = opaque;
-	int r = steps_retrieve_ram(s, s->parts->config.memory, err);
+	int r = steps_retrieve_ram(s, &s->parts->config, err);
 
 	if (r < 0)
 		return r;
@@ -170,7 +170,8 @@ int step_build(void *opaque, struct error *err)
 		return r;
 	ram = STEAL_PTR(s->ram);
 	if (!ram)
-		r = guest_ram_adopt(parts->config.memory, s->ram_fds, s->ram_count, &ram, err);
+		r = guest_ram_adopt(parts->config.memory, &parts->config.growth, s->ram_fds,
+				    s->ram_count, &ram, err);
 	if (r < 0) {
 		close_fdp(&s->lock_fd);
 		return r;

@@ -189,7 +189,7 @@ static int rebuild(struct test *t, struct error *err)
 			return error_sys(err, -errno, "cannot duplicate a descriptor");
 	}
 	machine_free(STEAL_PTR(t->machine));
-	r = guest_ram_adopt(size, fds, count, &ram, err);
+	r = guest_ram_adopt(size, NULL, fds, count, &ram, err);
 	return r < 0 ? r
 		     : machine_build(&t->config, t->loop, ram, NULL, on_event, t, &t->machine, err);
 }
@@ -275,7 +275,7 @@ static void on_timer(void *opaque)
 static int boot(struct test *t, struct error *err)
 {
 	struct guest_ram *ram;
-	int r = guest_ram_create(t->config.memory, &ram, err);
+	int r = guest_ram_create(t->config.memory, NULL, &ram, err);
 
 	if (r == 0)
 		r = machine_build(&t->config, t->loop, ram, NULL, on_event, t, &t->machine, err);
