@@ -56,16 +56,15 @@ static inline const uint8_t *find(const struct tables *t, const char *signature)
 	return NULL;
 }
 
-static inline void build(struct tables *t, uint32_t cpus, uint64_t memory_end, bool pci)
+static inline void build_of(struct tables *t, const struct acpi_params *params)
 {
-	struct acpi_params params = {.cpus = cpus, .memory_end = memory_end, .pci = pci};
 	struct error err = ERROR_INIT;
 	const uint8_t *xsdt, *fadt;
 
 	*t = (struct tables){.buf = malloc(TABLES_SIZE)};
 	assert_non_null(t->buf);
 	memset(t->buf, 0xa5, TABLES_SIZE); /* memory that was used before */
-	if (acpi_build(&params, TABLES_ADDR, t->buf, TABLES_SIZE, &t->used, &err) < 0)
+	if (acpi_build(params, TABLES_ADDR, t->buf, TABLES_SIZE, &t->used, &err) < 0)
 		fail_msg("%s", err.message);
 	xsdt = at(t, get(t->buf + 24, 8));
 	t->table[t->count++] = xsdt;
@@ -75,6 +74,25 @@ static inline void build(struct tables *t, uint32_t cpus, uint64_t memory_end, b
 	assert_non_null(fadt);
 	t->table[t->count++] = at(t, get(fadt + 40, 4));
 	t->table[t->count++] = at(t, get(fadt + 36, 4));
+}
+
+static inline void build(struct tables *t, uint32_t cpus, uint64_t memory_end, bool pci)
+{
+	const struct acpi_params params = {.cpus = cpus, .memory_end = memory_end, .pci = pci};
+
+	build_of(t, &params);
+}
+
+/* A guest of 5 GiB, to which 10 GiB can be added. */
+static inline struct acpi_params params_that_grow(uint32_t cpus)
+{
+	return (struct acpi_params){.cpus = cpus,
+				    .memory_end = 16 * GIB,
+				    .pci = true,
+				    .grow_start = 6 * GIB,
+				    .grow_end = 16 * GIB,
+				    .low_end = 3 * GIB,
+				    .high_end = 6 * GIB};
 }
 
 static inline void tables_free(struct tables *t)

@@ -203,10 +203,10 @@ static void test_pci_window(void **state _unused_)
 /* Every size that is too small is refused, and nothing is written behind the buffer's end. */
 static void test_no_space(void **state _unused_)
 {
-	struct acpi_params params = {.cpus = 32, .memory_end = 8 * GIB, .pci = true};
+	const struct acpi_params params = params_that_grow(32);
 	struct tables t;
 
-	build(&t, 32, 8 * GIB, true);
+	build_of(&t, &params);
 	for (size_t size = 0; size < t.used; size++) {
 		uint8_t *buf = malloc(size ? size : 1);
 		struct error err = ERROR_INIT;
@@ -219,6 +219,48 @@ static void test_no_space(void **state _unused_)
 	}
 	/* All CPUs there can be, in the room that the layout has for tables. */
 	assert_true(t.used < 0x20000);
+	tables_free(&t);
+}
+
+/* ACPI 6.5, 5.2.16: tables 5.59 to 5.61. All in domain 0; what can be added is hot-pluggable. */
+static void test_srat(void **state _unused_)
+{
+	const struct acpi_params params = params_that_grow(3);
+	static const struct {
+		uint64_t base, end;
+		uint32_t flags;
+	} memory[] = {{0, 3 * GIB, 1}, {4 * GIB, 6 * GIB, 1}, {6 * GIB, 16 * GIB, 3}};
+	const uint8_t *s, *p;
+	struct tables t;
+
+	build_of(&t, &params);
+	s = find(&t, "SRAT");
+	assert_non_null(s);
+	assert_int_equal(get(s + 4, 4), 48 + 3 * 16 + 3 * 40);
+	assert_int_equal(s[8], 3); /* revision */
+	assert_int_equal(get(s + 36, 4), 1);
+	assert_int_equal(sum(s, get(s + 4, 4)), 0);
+	p = s + 48;
+	for (unsigned int cpu = 0; cpu < 3; cpu++, p += 16) {
+		assert_int_equal(p[0], 0);
+		assert_int_equal(p[1], 16);
+		assert_int_equal(p[2], 0);
+		assert_int_equal(p[3], cpu); /* APIC id */
+		assert_int_equal(get(p + 4, 4), 1);
+		assert_int_equal(get(p + 9, 3), 0);
+	}
+	for (unsigned int i = 0; i < 3; i++, p += 40) {
+		assert_int_equal(p[0], 1);
+		assert_int_equal(p[1], 40);
+		assert_int_equal(get(p + 2, 4), 0);
+		assert_int_equal(get(p + 8, 8), memory[i].base);
+		assert_int_equal(get(p + 16, 8), memory[i].end - memory[i].base);
+		assert_int_equal(get(p + 28, 4), memory[i].flags);
+	}
+	tables_free(&t);
+	/* A guest that cannot grow has the tables that it always had. */
+	build(&t, 3, 16 * GIB, true);
+	assert_null(find(&t, "SRAT"));
 	tables_free(&t);
 }
 
@@ -260,10 +302,11 @@ static void test_deterministic(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_chain),	   cmocka_unit_test(test_fadt),
-		cmocka_unit_test(test_madt),	   cmocka_unit_test(test_mcfg),
-		cmocka_unit_test(test_pci_window), cmocka_unit_test(test_no_space),
-		cmocka_unit_test(test_parameters), cmocka_unit_test(test_deterministic),
+		cmocka_unit_test(test_chain),	      cmocka_unit_test(test_fadt),
+		cmocka_unit_test(test_madt),	      cmocka_unit_test(test_mcfg),
+		cmocka_unit_test(test_pci_window),    cmocka_unit_test(test_srat),
+		cmocka_unit_test(test_no_space),      cmocka_unit_test(test_parameters),
+		cmocka_unit_test(test_deterministic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,12 +188,44 @@ static void check_dsdt(const char *dsl, unsigned int cpus, bool pci)
 	     "                    0x10000000,         // Address Length");
 }
 
+static void check_memory_devices(const char *dsl, bool grows)
+{
+	if (!grows) {
+		assert_null(strstr(dsl, "PNP0C80"));
+		assert_null(strstr(dsl, "_E02"));
+		return;
+	}
+	need(dsl, "Device (MM00)");
+	need(dsl, "Device (MM07)");
+	assert_null(strstr(dsl, "Device (MM08)"));
+	need(dsl, "EisaId (\"PNP0C80\")");
+	need(dsl, "OperationRegion (MREG, SystemIO, 0x0700, 0x20)");
+	need(dsl, "OperationRegion (MREG, SystemIO, 0x07E0, 0x20)");
+	need(dsl, "OperationRegion (MADR, SystemIO, 0x0800, 0x04)");
+	/* RAM and no window: it is consumed. */
+	need(dsl, "QWordMemory (ResourceConsumer, PosDecode, MinFixed, MaxFixed, Cacheable, "
+		  "ReadWrite,");
+	/* iasl knows where these are in the descriptor. */
+	need(dsl, "CreateQWordField (RBUF, \\_SB.MM00._Y00._MIN, CFST)");
+	need(dsl, "CreateQWordField (RBUF, \\_SB.MM00._Y00._MAX, CLST)");
+	need(dsl, "CreateQWordField (RBUF, \\_SB.MM00._Y00._LEN, CLEN)");
+	need(dsl, "CFST = ((RFHI << 0x20) | RFLO)");
+	need(dsl, "CLST = ((RLHI << 0x20) | RLLO)");
+	need(dsl, "CLEN = ((RSHI << 0x20) | RSLO)");
+	need(dsl, "If ((RSLO || RSHI))");
+	need(dsl, "Method (_E02, 0, Serialized)");
+	need(dsl, "Local0 = \\_SB.MADD");
+	need(dsl, "\\_SB.MADD = Local0");
+	need(dsl, "If ((Local0 & 0x80))");
+	need(dsl, "Notify (\\_SB.MM07, One)");
+}
+
 static void test_tables(void **state _unused_)
 {
 	static const struct {
 		uint32_t cpus;
-		bool pci;
-	} cases[] = {{1, false}, {32, false}, {2, true}};
+		bool pci, grows;
+	} cases[] = {{1, false, false}, {32, false, false}, {2, true, false}, {2, true, true}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct work_dir dir = {"/tmp/holdfast-acpi-XXXXXX"};
@@ -202,16 +234,24 @@ static void test_tables(void **state _unused_)
 		char *dsl;
 
 		assert_non_null(mkdtemp(dir.path));
-		build(&t, cases[i].cpus, 5 * GIB, cases[i].pci);
+		if (cases[i].grows) {
+			const struct acpi_params params = params_that_grow(cases[i].cpus);
+
+			build_of(&t, &params);
+		} else {
+			build(&t, cases[i].cpus, 5 * GIB, cases[i].pci);
+		}
 		check_rsdp(&dir, t.buf);
 		for (unsigned int n = 0; n < t.count; n++) {
 			check_table(&dir, t.table[n], get(t.table[n] + 4, 4), &dsl);
-			if (memcmp(t.table[n], "DSDT", 4) == 0)
+			if (memcmp(t.table[n], "DSDT", 4) == 0) {
 				check_dsdt(dsl, cases[i].cpus, cases[i].pci);
+				check_memory_devices(dsl, cases[i].grows);
+			}
 			free(dsl);
 			seen++;
 		}
-		assert_int_equal(seen, cases[i].pci ? 6 : 5);
+		assert_int_equal(seen, 5U + cases[i].pci + cases[i].grows);
 		tables_free(&t);
 		remove_dir(&dir);
 	}

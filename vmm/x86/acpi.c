@@ -10,7 +10,7 @@
 #define TABLE_ALIGN  16U
 #define FACS_ALIGN   64U /* ACPI 6.5, 5.2.10 */
 #define FACS_VERSION 2
-#define XSDT_MAX     3U	  /* FADT, MADT, MCFG */
+#define XSDT_MAX     4U	  /* FADT, MADT, SRAT, MCFG */
 #define CPUS_MAX     255U /* 8-bit APIC ids, 0xff means all */
 #define MEMORY_MAX   (1ULL << 46)
 
@@ -153,11 +153,14 @@ static int put_fadt(struct builder *b, uint64_t facs, uint64_t dsdt)
 	return r;
 }
 
-static int put_madt(struct builder *b)
+/* A table that no other one names. */
+static int put_table(struct builder *b,
+		     int (*build_table)(const struct acpi_params *params, uint8_t *buf, size_t size,
+					size_t *ret_used))
 {
 	uint8_t *to = next(b, TABLE_ALIGN);
 	size_t len = 0;
-	int r = to ? acpi_build_madt(b->params, to, b->size - b->used, &len) : -ENOSPC;
+	int r = to ? build_table(b->params, to, b->size - b->used, &len) : -ENOSPC;
 
 	b->xsdt[b->xsdt_count++] = b->addr + b->used;
 	b->used += len;
@@ -204,7 +207,9 @@ static int build(struct builder *b)
 	if (r == 0)
 		r = put_fadt(b, facs, dsdt);
 	if (r == 0)
-		r = put_madt(b);
+		r = put_table(b, acpi_build_madt);
+	if (r == 0 && b->params->grow_end > b->params->grow_start)
+		r = put_table(b, acpi_build_srat);
 	if (r == 0 && b->params->pci)
 		r = put_mcfg(b);
 	if (r == 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ACPI tables (ACPI 6.5): RSDP, XSDT, FADT with fixed hardware (PM1, PM timer, reset register),
- * FACS, DSDT, MADT, MCFG. Built into a buffer by one function with no side effect; tests give them
- * to iasl.
+ * FACS, DSDT, MADT, MCFG, and SRAT where memory can be added. Built into a buffer by one function
+ * with no side effect; tests give them to iasl.
  */
 #ifndef HOLDFAST_VMM_X86_ACPI_H
 #define HOLDFAST_VMM_X86_ACPI_H
@@ -30,8 +30,12 @@ static inline unsigned int acpi_pci_intx_gsi(unsigned int device, unsigned int p
 
 struct acpi_params {
 	uint32_t cpus;	     /* APIC id and _UID of each are its index */
-	uint64_t memory_end; /* end of the highest RAM region: the 64-bit PCI window starts above */
+	uint64_t memory_end; /* of RAM, also of what can come: the 64-bit PCI window starts above */
 	bool pci;	     /* declare the PCI host bridge, its ECAM (MCFG) and windows */
+	/* Memory that can be added, declared if it is any: memory devices, SRAT. The latter also
+	 * says where RAM ends below 4 GiB and above it (0: there is none). */
+	uint64_t grow_start, grow_end;
+	uint64_t low_end, high_end;
 };
 
 /*

@@ -206,9 +206,13 @@ int acpi_build_dsdt(const struct acpi_params *params, uint8_t *buf, size_t size,
 		put_pci_host(&aml, params->memory_end);
 		put_ecam_reservation(&aml);
 	}
+	if (params->grow_end > params->grow_start)
+		acpi_put_memory_devices(&aml);
 	aml_end(&aml);
 	if (params->pci)
 		acpi_put_hotplug_event(&aml);
+	if (params->grow_end > params->grow_start)
+		acpi_put_memory_event(&aml);
 	r = aml_finish(&aml, &body);
 	if (r < 0)
 		return r;

@@ -31,15 +31,20 @@ void acpi_header_init(struct acpi_header *header, const char *signature, size_t 
 /* The byte that makes the sum of all len bytes 0. */
 uint8_t acpi_checksum(const void *data, size_t len);
 
-/* Both write a whole table, header and checksum included, and give its length. -ENOSPC. */
+/* Each writes a whole table, header and checksum included, and give its length. -ENOSPC. */
 int acpi_build_dsdt(const struct acpi_params *params, uint8_t *buf, size_t size, size_t *ret_used);
 int acpi_build_fadt(uint32_t facs, uint32_t dsdt, uint8_t *buf, size_t size, size_t *ret_used);
 int acpi_build_madt(const struct acpi_params *params, uint8_t *buf, size_t size, size_t *ret_used);
+int acpi_build_srat(const struct acpi_params *params, uint8_t *buf, size_t size, size_t *ret_used);
 
 struct aml;
 
 /* acpi_hotplug.c: what belongs into the host bridge's scope, and the event's method. */
 void acpi_put_hotplug_slots(struct aml *aml);
 void acpi_put_hotplug_event(struct aml *aml);
+
+/* acpi_memory.c: what belongs into \_SB, and the event's method. */
+void acpi_put_memory_devices(struct aml *aml);
+void acpi_put_memory_event(struct aml *aml);
 
 #endif

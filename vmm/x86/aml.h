@@ -27,10 +27,13 @@ enum aml_opcode {
 	AML_ARG1 = 0x69,
 	AML_ARG3 = 0x6b,
 	AML_STORE = 0x70,
+	AML_SHIFT_LEFT = 0x79,
 	AML_AND = 0x7b,
 	AML_OR = 0x7d,
 	AML_NOTIFY = 0x86,
 	AML_CREATE_DWORD_FIELD = 0x8a,
+	AML_CREATE_QWORD_FIELD = 0x8f,
+	AML_LOR = 0x91,
 	AML_LNOT = 0x92,
 	AML_LEQUAL = 0x93,
 	AML_RETURN = 0xa4,
@@ -100,7 +103,12 @@ void aml_res_window32(struct aml_resources *res, enum aml_range range, uint32_t 
 void aml_res_window64(struct aml_resources *res, enum aml_range range, uint64_t first,
 		      uint64_t last);
 
-/* Name(_CRS, ResourceTemplate() {...}) */
+/* Memory itself, read-write and cacheable, which is consumed (6.4.3.5.1): RAM, not a window. */
+void aml_res_memory64(struct aml_resources *res, uint64_t first, uint64_t last);
+
+/* Name(path, ResourceTemplate() {...}) */
+void aml_name_resources(struct aml *aml, const char *path, const struct aml_resources *res);
+/* The same of the name _CRS. */
 void aml_crs(struct aml *aml, const struct aml_resources *res);
 
 #endif

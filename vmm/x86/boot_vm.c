@@ -13,8 +13,13 @@
 static int write_acpi(const struct vm_config *config, const struct guest_ram *ram,
 		      struct error *err)
 {
-	struct acpi_params params = {
-		.cpus = config->cpus, .memory_end = guest_ram_end(ram), .pci = true};
+	const struct guest_memory_region *low = guest_ram_region(ram, 0), *last;
+	struct acpi_params params = {.cpus = config->cpus,
+				     .memory_end = guest_ram_end(ram),
+				     .pci = true,
+				     .grow_start = guest_ram_grow_start(ram),
+				     .grow_end = guest_ram_grow_end(ram),
+				     .low_end = low->size};
 	const size_t size = ACPI_TABLES_END - ACPI_TABLES_ADDR;
 	_cleanup_free_ void *buf = calloc(1, size);
 	size_t used;
@@ -22,6 +27,8 @@ static int write_acpi(const struct vm_config *config, const struct guest_ram *ra
 
 	if (!buf)
 		return error_set(err, -ENOMEM, "out of memory for ACPI tables");
+	last = guest_ram_region(ram, guest_ram_region_count(ram) - 1);
+	params.high_end = last != low ? last->gpa + last->size : 0;
 	r = acpi_build(&params, ACPI_TABLES_ADDR, buf, size, &used, err);
 	if (r < 0)
 		return r;

@@ -37,21 +37,23 @@
 #define KVM_TSS_ADDR 0xfeffd000ULL
 
 /* I/O ports. */
-#define PORT_UART0	 0x3f8
-#define PORT_RTC	 0x70
-#define PORT_RESET	 0xcf9 /* FADT RESET_REG, value PORT_RESET_VALUE */
-#define PORT_RESET_VALUE 0x06
-#define PORT_KBD_RESET	 0x64	/* i8042 command port: 0xfe pulses the reset line */
-#define PCI_IO_FIRST	 0x1000 /* I/O BARs, above everything that a PC may have */
-#define PCI_IO_END	 0x10000
-#define PORT_PM1_EVT	 0x600 /* 4 bytes: PM1 status, PM1 enable (ACPI 6.5, 4.8.3.1) */
-#define PORT_PM1_CNT	 0x604 /* 2 bytes */
-#define PORT_PM_TMR	 0x608 /* 4 bytes, 3.579545 MHz, 32 bits */
-#define PORT_GPE0	 0x620 /* 16 bytes */
-#define PORT_PCI_HOTPLUG 0x640 /* 12 bytes: devices/pci/pci_hotplug.h */
+#define PORT_UART0	    0x3f8
+#define PORT_RTC	    0x70
+#define PORT_RESET	    0xcf9 /* FADT RESET_REG, value PORT_RESET_VALUE */
+#define PORT_RESET_VALUE    0x06
+#define PORT_KBD_RESET	    0x64   /* i8042 command port: 0xfe pulses the reset line */
+#define PCI_IO_FIRST	    0x1000 /* I/O BARs, above everything that a PC may have */
+#define PCI_IO_END	    0x10000
+#define PORT_PM1_EVT	    0x600 /* 4 bytes: PM1 status, PM1 enable (ACPI 6.5, 4.8.3.1) */
+#define PORT_PM1_CNT	    0x604 /* 2 bytes */
+#define PORT_PM_TMR	    0x608 /* 4 bytes, 3.579545 MHz, 32 bits */
+#define PORT_GPE0	    0x620 /* 16 bytes */
+#define PORT_PCI_HOTPLUG    0x640 /* 12 bytes: devices/pci/pci_hotplug.h */
+#define PORT_MEMORY_HOTPLUG 0x700 /* 260 bytes: devices/memory_hotplug.h */
 
 /* General purpose events. */
-#define ACPI_GPE_PCI_HOTPLUG 1
+#define ACPI_GPE_PCI_HOTPLUG	1
+#define ACPI_GPE_MEMORY_HOTPLUG 2
 
 /* Global system interrupts. */
 #define GSI_UART0     4
