@@ -24,6 +24,9 @@ extern const struct kvm_need arch_kvm_needs[];
 int arch_vm_new(int kvm_fd, int vm_fd, unsigned int cpus, struct arch_vm **ret, struct error *err);
 void arch_vm_free(struct arch_vm *vm); /* NULL is fine */
 
+/* -ERANGE: vCPUs cannot address all RAM that there is and may come (MAXPHYADDR). */
+int arch_check_ram(const struct arch_vm *vm, const struct guest_ram *ram, struct error *err);
+
 /* Gives a fresh vCPU its identity and its state at power-on. fd is borrowed. In order of index. */
 int arch_vcpu_init(struct arch_vm *vm, unsigned int index, int fd, struct error *err);
 

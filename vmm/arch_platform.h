@@ -58,6 +58,10 @@ void arch_platform_pci(struct arch_platform *platform, const struct guest_ram *r
 /* Makes the guest's OS look at the hot plug controller. Any thread. */
 void arch_platform_pci_event(struct arch_platform *platform);
 
+/* The same for memory: where the controller's ports are, and its event. */
+uint16_t arch_platform_memory_port(void);
+void arch_platform_memory_event(struct arch_platform *platform);
+
 void arch_platform_power_button(struct arch_platform *platform);
 
 /* Where the user finds the console: "stdio", "/dev/pts/7", a path. Borrowed. */

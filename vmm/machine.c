@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/machine.h"
 
-#include <linux/kvm.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/util.h"
 #include "vmm/machine_priv.h"
 
@@ -25,27 +23,6 @@ static void on_request(void *opaque, enum machine_request request)
 			    NULL);
 }
 
-/* A slot a region: KVM then finds a guest's page by one look. */
-static int add_memory(struct machine *m, struct error *err)
-{
-	for (unsigned int i = 0; i < guest_ram_region_count(m->ram); i++) {
-		const struct guest_memory_region *region = guest_ram_region(m->ram, i);
-		struct kvm_userspace_memory_region slot = {
-			.slot = i,
-			.guest_phys_addr = region->gpa,
-			.memory_size = region->size,
-			.userspace_addr = (uintptr_t)region->hva,
-		};
-		int r = kvm_ioctl(m->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot,
-				  "cannot give the guest its memory (KVM_SET_USER_MEMORY_REGION)",
-				  err);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 static int make_buses(struct machine *m, struct error *err)
 {
 	int r = bus_new("port", &m->ports, err);
@@ -61,7 +38,7 @@ static int make_vm(struct machine *m, struct error *err)
 		r = kvm_create_vm(m->kvm_fd, &m->vm_fd, err);
 	if (r == 0)
 		r = arch_vm_new(m->kvm_fd, m->vm_fd, m->config.cpus, &m->arch, err);
-	return r < 0 ? r : add_memory(m, err);
+	return r < 0 ? r : machine_memory_slots(m, err);
 }
 
 static int make_vcpus(struct machine *m, struct error *err)
@@ -109,6 +86,8 @@ static int make_devices(struct machine *m, const struct kept_devices *kept, stru
 	};
 	int r = arch_platform_new(&platform, &m->platform, err);
 
+	if (r == 0)
+		r = machine_memory_hotplug_new(m, err);
 	if (r < 0)
 		return r;
 	pci.platform = m->platform;
@@ -124,6 +103,9 @@ void machine_list_objects(struct machine *m)
 	m->object_count = arch_objects(m->arch, m->objects);
 	m->object_count += arch_platform_objects(m->platform, &m->objects[m->object_count]);
 	m->object_count += machine_pci_objects(m->pci, &m->objects[m->object_count]);
+	if (m->memory_hotplug)
+		m->objects[m->object_count++] = (struct state_object){
+			.ops = &memory_hotplug_state_ops, .obj = m->memory_hotplug};
 	m->object_count += machine_devices_objects(m->devices, &m->objects[m->object_count]);
 }
 
@@ -177,6 +159,7 @@ void machine_free(struct machine *m)
 	close_fdp(&m->kvm_fd);
 	bus_free(m->mmio);
 	bus_free(m->ports);
+	memory_hotplug_free(m->memory_hotplug);
 	machine_events_done(&m->events);
 	guest_ram_free(m->ram);
 	free(m);

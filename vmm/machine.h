@@ -136,6 +136,13 @@ void machine_take_back(struct machine *machine, bool updated);
 int machine_resize_disk(struct machine *machine, const char *id, uint64_t size, struct error *err);
 /* As virtio_balloon_resize(); machine_config() has the new size. -ENOENT: there is no balloon. */
 int machine_resize_balloon(struct machine *machine, uint64_t size, struct error *err);
+/*
+ * The guest has so many bytes of RAM then, added as one piece and told to it; machine_config() has
+ * it. Everything that can fail is done before the guest is told, and undone on failure: -EINVAL, no
+ * multiple of RAM_ADD_ALIGN more; -ERANGE, less than it has or more than it can have; -ENOMEM, ...:
+ * what the host lacks, with the way out. 0 also if it has so much.
+ */
+int machine_resize_memory(struct machine *machine, uint64_t size, struct error *err);
 /* As virtio_balloon_statistics(). New reference; NULL: there is no balloon. */
 json_t *machine_balloon_statistics(struct machine *machine);
 /*

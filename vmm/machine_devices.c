@@ -330,6 +330,26 @@ int machine_devices_resize_balloon(struct machine_devices *d, uint64_t size, str
 	return virtio_balloon_resize(balloon, size, err);
 }
 
+int machine_devices_add_memory(struct machine_devices *d, const struct guest_memory_region *region,
+			       struct error *err)
+{
+	return passthrough_add_ram(d->params.passthrough, region, err);
+}
+
+void machine_devices_remove_memory(struct machine_devices *d,
+				   const struct guest_memory_region *region)
+{
+	passthrough_remove_ram(d->params.passthrough, region);
+}
+
+void machine_devices_memory_is(struct machine_devices *d, uint64_t memory)
+{
+	struct virtio_balloon *balloon = find_balloon(d);
+
+	if (balloon)
+		virtio_balloon_set_memory(balloon, memory);
+}
+
 json_t *machine_devices_balloon_statistics(struct machine_devices *d)
 {
 	struct virtio_balloon *balloon = find_balloon(d);

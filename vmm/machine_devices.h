@@ -73,6 +73,14 @@ int machine_devices_resize_disk(struct machine_devices *devices, const char *id,
 /* As virtio_balloon_resize(). -ENOENT: there is no balloon. */
 int machine_devices_resize_balloon(struct machine_devices *devices, uint64_t size,
 				   struct error *err);
+/* RAM that is added, for the devices that must be told before the guest: as passthrough_add_ram()
+ * and passthrough_remove_ram(). */
+int machine_devices_add_memory(struct machine_devices *devices,
+			       const struct guest_memory_region *region, struct error *err);
+void machine_devices_remove_memory(struct machine_devices *devices,
+				   const struct guest_memory_region *region);
+/* The guest has so many bytes of RAM now. */
+void machine_devices_memory_is(struct machine_devices *devices, uint64_t memory);
 /* As virtio_balloon_statistics(); NULL: there is no balloon. */
 json_t *machine_devices_balloon_statistics(struct machine_devices *devices);
 /* From when this returns, no device gives guest memory back to the host, or they do again. */

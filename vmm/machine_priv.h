@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "devices/memory_hotplug.h"
 #include "vmm/arch.h"
 #include "vmm/arch_platform.h"
 #include "vmm/bus.h"
@@ -15,7 +16,7 @@
 
 #define MACHINE_OBJECTS_MAX                                                       \
 	(ARCH_OBJECTS_MAX + ARCH_PLATFORM_OBJECTS_MAX + MACHINE_PCI_OBJECTS_MAX + \
-	 MACHINE_DEVICES_MAX)
+	 1 /* memory hot plug */ + MACHINE_DEVICES_MAX)
 
 /* Events on their way from any thread to the loop's. */
 struct machine_events {
@@ -38,6 +39,7 @@ struct machine {
 	struct vcpu_set *vcpus;
 	struct bus *ports, *mmio;
 	struct arch_platform *platform;
+	struct memory_hotplug *memory_hotplug; /* NULL: none can be added */
 	struct machine_pci *pci;
 	struct machine_devices *devices;
 	struct machine_control control; /* what devices ask the machine by */
@@ -65,6 +67,10 @@ void machine_events_tell(struct machine_events *events, enum machine_event event
 void machine_device_gone(void *opaque, const char *name);
 /* The guest is asked for it, and it does not come back. */
 void machine_device_withdrawn(void *opaque, const char *name);
+
+/* machine_memory.c. Guest RAM for the vCPUs; the controller of what is added, and its ports. */
+int machine_memory_slots(struct machine *m, struct error *err);
+int machine_memory_hotplug_new(struct machine *m, struct error *err);
 
 /* machine.c. The stateful objects as they are now. */
 void machine_list_objects(struct machine *m);

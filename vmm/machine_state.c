@@ -44,6 +44,6 @@ int machine_save(struct machine *m, struct state_writer *w, struct error *err)
 size_t machine_state_size_max(const struct machine *m)
 {
 	return arch_state_size_max(m->arch) + arch_platform_state_size_max() +
-	       machine_pci_state_size_max() + machine_devices_state_size_max(m->devices) +
-	       BLOB_OVERHEAD;
+	       machine_pci_state_size_max() + MEMORY_HOTPLUG_STATE_MAX +
+	       machine_devices_state_size_max(m->devices) + BLOB_OVERHEAD;
 }

@@ -35,14 +35,19 @@ void passthrough_free(struct passthrough *p)
 	free(p);
 }
 
+static int map_region(struct space *s, const struct guest_memory_region *region, struct error *err)
+{
+	const struct iommufd_memory memory = {
+		.fd = region->fd, .length = region->size, .address = region->hva};
+
+	return iommufd_map(s->io, &memory, region->gpa, &s->by_file, err);
+}
+
 static int map_ram(struct passthrough *p, struct space *s, struct error *err)
 {
 	s->by_file = true;
 	for (unsigned int i = 0; i < guest_ram_region_count(p->ram); i++) {
-		const struct guest_memory_region *region = guest_ram_region(p->ram, i);
-		const struct iommufd_memory memory = {
-			.fd = region->fd, .length = region->size, .address = region->hva};
-		int r = iommufd_map(s->io, &memory, region->gpa, &s->by_file, err);
+		int r = map_region(s, guest_ram_region(p->ram, i), err);
 
 		if (r < 0)
 			return r;
@@ -52,6 +57,32 @@ static int map_ram(struct passthrough *p, struct space *s, struct error *err)
 			"guest memory is mapped for DMA by address: this kernel cannot map files "
 			"(Linux 6.14 can); such a mapping can never be preserved");
 	return 0;
+}
+
+int passthrough_add_ram(struct passthrough *p, const struct guest_memory_region *region,
+			struct error *err)
+{
+	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++) {
+		struct space *s = &p->spaces[i];
+		int r = s->io ? map_region(s, region, err) : 0;
+
+		if (r == 0)
+			continue;
+		while (i-- > 0) {
+			if (p->spaces[i].io)
+				iommufd_unmap(p->spaces[i].io, region->gpa, region->size, NULL);
+		}
+		return error_prefix(err, "memory for devices of the host: "), r;
+	}
+	return 0;
+}
+
+void passthrough_remove_ram(struct passthrough *p, const struct guest_memory_region *region)
+{
+	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++) {
+		if (p->spaces[i].io)
+			iommufd_unmap(p->spaces[i].io, region->gpa, region->size, NULL);
+	}
 }
 
 static int open_space(struct passthrough *p, enum passthrough_space space, struct error *err)

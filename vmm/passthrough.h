@@ -38,6 +38,13 @@ int passthrough_get(struct passthrough *p, enum passthrough_space space, struct 
 		    struct error *err);
 void passthrough_put(struct passthrough *p, enum passthrough_space space);
 
+/* RAM that is added, for devices that are there; of a failure nothing is left. Later ones have it
+ * with the rest of guest RAM. */
+int passthrough_add_ram(struct passthrough *p, const struct guest_memory_region *region,
+			struct error *err);
+/* The opposite, of what is not added after all. */
+void passthrough_remove_ram(struct passthrough *p, const struct guest_memory_region *region);
+
 /* The first device is to find the address space that came back. kept: borrowed until then. */
 void passthrough_adopt(struct passthrough *p, const struct kept_devices *kept);
 /* Borrowed; NULL while there is no device. */

@@ -36,9 +36,10 @@ static json_t *api_info(void *opaque)
 		return vm_info_json(p->vm);
 	if (!p->has_created)
 		return NULL;
-	return json_pack("{ss ss ss si ss so}", "id", p->created.id, "state", "Created", "phase",
+	return json_pack("{ss ss ss si ss so sI}", "id", p->created.id, "state", "Created", "phase",
 			 "stopped", "pid", (int)getpid(), "version", HOLDFAST_VERSION, "config",
-			 vm_config_to_json(&p->created));
+			 vm_config_to_json(&p->created), "memory_actual_size",
+			 (json_int_t)vm_config_memory(&p->created));
 }
 
 static json_t *api_timeline(void *opaque)
@@ -123,6 +124,19 @@ static int api_resize_balloon(void *opaque, uint64_t size, struct error *err)
 	int r = need_vm(p, err);
 
 	return r < 0 ? r : vm_resize_balloon(p->vm, size, err);
+}
+
+static int api_resize_memory(void *opaque, uint64_t size, struct error *err)
+{
+	struct program *p = opaque;
+	int r = need_vm(p, err);
+
+	if (r == 0)
+		r = vm_resize_memory(p->vm, size, err);
+	/* luod shows how much memory a VM has. */
+	if (r == 0)
+		agent_config_changed(p->agent);
+	return r;
 }
 
 static int api_adopt(void *opaque, const char *id, const char *agent, struct error *err)
@@ -264,6 +278,7 @@ const struct api_backend program_backend = {
 	.remove_device = api_remove_device,
 	.resize_disk = api_resize_disk,
 	.resize_balloon = api_resize_balloon,
+	.resize_memory = api_resize_memory,
 	.adopt = api_adopt,
 	.create = api_create,
 	.boot = api_boot,

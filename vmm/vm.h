@@ -102,6 +102,10 @@ int vm_resize_disk(struct vm *vm, const char *id, uint64_t size, struct error *e
  * -EINVAL. */
 int vm_resize_balloon(struct vm *vm, uint64_t size, struct error *err);
 
+/* The guest has so much RAM (bytes) from now on, see machine_resize_memory(). -EBUSY: an update is
+ * under way. */
+int vm_resize_memory(struct vm *vm, uint64_t size, struct error *err);
+
 /* luod at that socket drives the updates of the VM from now on. -EPERM: another one does. */
 int vm_set_agent(struct vm *vm, const char *path, struct error *err);
 

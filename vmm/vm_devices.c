@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Devices that come and go while the guest runs. */
+/* Devices that come and go while the guest runs, and memory that comes. */
 #include <string.h>
 
 #include "base/log.h"
@@ -15,7 +15,8 @@ static int need_quiet(const struct vm *vm, struct error *err)
 
 	if (vm->parts.machine && phase == UPDATE_RUNNING && !update_is_busy(vm->update))
 		return 0;
-	return error_set(err, -EBUSY, "cannot change devices in phase %s, only in running",
+	return error_set(err, -EBUSY,
+			 "cannot change devices or memory in phase %s, only in running",
 			 update_phase_name(phase));
 }
 
@@ -116,6 +117,17 @@ int vm_resize_disk(struct vm *vm, const char *id, uint64_t size, struct error *e
 	int r = need_quiet(vm, err);
 
 	return r < 0 ? r : machine_resize_disk(vm->parts.machine, id, size, err);
+}
+
+int vm_resize_memory(struct vm *vm, uint64_t size, struct error *err)
+{
+	int r = need_quiet(vm, err);
+
+	if (r == 0)
+		r = machine_resize_memory(vm->parts.machine, size, err);
+	if (r == 0)
+		vm_parts_learn(&vm->parts);
+	return r;
 }
 
 int vm_resize_balloon(struct vm *vm, uint64_t size, struct error *err)

@@ -79,6 +79,9 @@ json_t *vm_info_json(const struct vm *vm)
 			 "phase", update_phase_name(update_phase(vm->update)), "pid", (int)getpid(),
 			 "version", HOLDFAST_VERSION, "config", vm_config_to_json(&now.config));
 
+	if (info)
+		json_object_set_new(info, "memory_actual_size",
+				    json_integer((json_int_t)vm_config_memory(&now.config)));
 	if (info && vm->parts.machine)
 		json_object_set_new(info, "console",
 				    json_string(machine_console(vm->parts.machine)));

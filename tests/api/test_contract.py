@@ -246,7 +246,7 @@ class RealVmm(unittest.TestCase):
     """The real vmm, which waits for its session: no machine is needed for that. tests/host asks one that runs."""
 
     WRONG_NOW = ["pause", "resume", "power-button", "reboot", "shutdown", "prepare", "freeze", "thaw", "abort", "resume-preserved",
-                 "add-device", "remove-device", "resize-disk", "resize-balloon", "create", "boot", "delete", "snapshot", "restore", "adopt", "add-disk",
+                 "add-device", "remove-device", "resize-disk", "resize-balloon", "resize", "create", "boot", "delete", "snapshot", "restore", "adopt", "add-disk",
                  "add-net"]
 
     def setUp(self):

@@ -113,6 +113,13 @@ static int fake_resize(void *o _unused_, const char *id, uint64_t size, struct e
 	return size == 3 * GIB ? 0 : error_set(err, -EINVAL, "only 3 GiB will do");
 }
 
+static int fake_resize_memory(void *o _unused_, uint64_t size, struct error *err)
+{
+	if (size > 2 * GIB)
+		return error_set(err, -ENOMEM, "the host has not so much");
+	return size == 2 * GIB ? 0 : error_set(err, -ERANGE, "it has more");
+}
+
 static int fake_resize_balloon(void *o _unused_, uint64_t size, struct error *err)
 {
 	server.asked++;
@@ -142,6 +149,7 @@ static const struct api_backend backend = {
 	.remove_device = fake_remove,
 	.resize_disk = fake_resize,
 	.resize_balloon = fake_resize_balloon,
+	.resize_memory = fake_resize_memory,
 };
 
 static void end_verb(void *o _unused_)
@@ -293,6 +301,19 @@ static void test_devices(void **state _unused_)
 	server.result = -EBUSY;
 	out = curl("-X PUT -d '{\"rng\": \"src=/x\"}' " URL "vm.add-device");
 	assert_has(out, "urn:holdfast:problem:wrong-phase");
+}
+
+static void test_memory(void **state _unused_)
+{
+	assert_has(curl("-X PUT -d '{\"desired_ram\": \"2G\"}' " URL "vm.resize"), "\n204");
+	assert_has(curl("-X PUT " URL "vm.resize"), "desired_ram: must be given");
+	assert_has(curl("-X PUT -d '{\"desired_ram\": -1}' " URL "vm.resize"), "\n400");
+	assert_has(curl("-X PUT -d '{\"desired_ram\": 1, \"desired_vcpus\": 2}' " URL "vm.resize"),
+		   "desired_vcpus: unknown key");
+	assert_has(curl("-X PUT -d '{\"desired_ram\": 1}' " URL "vm.resize"), "memory-limit");
+	assert_has(curl("-X PUT -d '{\"desired_ram\": 1}' " URL "vm.resize"), "\n409");
+	assert_has(curl("-X PUT -d '{\"desired_ram\": \"4G\"}' " URL "vm.resize"), "no-room");
+	assert_has(curl("-X PUT -d '{\"desired_ram\": \"4G\"}' " URL "vm.resize"), "\n503");
 }
 
 static void test_balloon(void **state _unused_)
@@ -507,6 +528,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_get, start, stop),
 		cmocka_unit_test_setup_teardown(test_verbs, start, stop),
 		cmocka_unit_test_setup_teardown(test_devices, start, stop),
+		cmocka_unit_test_setup_teardown(test_memory, start, stop),
 		cmocka_unit_test_setup_teardown(test_balloon, start, stop),
 		cmocka_unit_test_setup_teardown(test_wrong_requests, start, stop),
 		cmocka_unit_test_setup_teardown(test_errors_of_the_vm, start, stop),

@@ -19,6 +19,7 @@
 #include "vmm/shutdown.h"
 #include "vmm/vm.h"
 
+#define GROWTH	(256 * MIB) /* memory that can be added */
 #define SESSION LUO_VM_SESSION_PREFIX FAKE_ID
 
 static struct {
@@ -63,6 +64,7 @@ static int start(void **state _unused_)
 	vm_config_init(&config);
 	strcpy(config.id, FAKE_ID);
 	config.memory = VM_MEMORY_MIN;
+	config.growth.max = GROWTH;
 	config.preserve_on_update = true;
 	assert_int_equal(loop_new(&t.loop, &err), 0);
 	assert_int_equal(vm_new(&config, false, NULL, t.loop, &callbacks, NULL, &t.vm, &err), 0);
@@ -312,6 +314,40 @@ static void test_frozen_at_the_deadline(void **state _unused_)
 	assert_true(fake_session_open(SESSION));
 }
 
+/* Memory that was added is told, and of the boot after a reset; not while it is preserved. */
+static void test_memory(void **state _unused_)
+{
+	const uint64_t begin = vm_config(t.vm)->memory;
+	struct error err = ERROR_INIT;
+	json_t *info;
+
+	assert_int_equal(vm_resize_memory(t.vm, begin - 1, &err), -ERANGE);
+	assert_int_equal(vm_resize_memory(t.vm, begin + GROWTH / 2, &err), 0);
+	assert_int_equal(vm_resize_memory(t.vm, begin + GROWTH + 1, &err), -ERANGE);
+	assert_int_equal(vm_config(t.vm)->memory, begin);
+	assert_int_equal(vm_config(t.vm)->growth.count, 1);
+	info = vm_info_json(t.vm);
+	assert_int_equal(json_integer_value(json_object_get(info, "memory_actual_size")),
+			 begin + GROWTH / 2);
+	json_decref(info);
+	for (unsigned int frozen = 0; frozen < 2; frozen++) {
+		assert_int_equal(ask(VM_PREPARE), 0);
+		assert_int_equal(vm_resize_memory(t.vm, begin + GROWTH, &err), -EBUSY);
+		assert_non_null(strstr(err.message, "prepared"));
+		if (frozen)
+			assert_int_equal(ask(VM_FREEZE), 0);
+		assert_int_equal(vm_resize_memory(t.vm, begin + GROWTH, &err), -EBUSY);
+		assert_int_equal(ask(VM_ABORT), 0);
+	}
+	assert_int_equal(ask(VM_REBOOT), 0);
+	assert_rebooted();
+	assert_int_equal(vm_config(t.vm)->memory, begin + GROWTH / 2);
+	assert_int_equal(vm_config(t.vm)->growth.count, 0);
+	assert_int_equal(vm_config(t.vm)->growth.max, GROWTH / 2);
+	assert_int_equal(vm_resize_memory(t.vm, begin + GROWTH, &err), 0);
+	assert_int_equal(vm_resize_memory(t.vm, begin + GROWTH + 1, &err), -ERANGE);
+}
+
 /* Asked for, it stays so through a reset and an update; memory is kept while it is preserved. */
 static void test_balloon(void **state _unused_)
 {
@@ -370,6 +406,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_button_at_all, start, stop),
 		cmocka_unit_test_setup_teardown(test_frozen_is_not_ended, start, stop),
 		cmocka_unit_test_setup_teardown(test_frozen_at_the_deadline, start, stop),
+		cmocka_unit_test_setup_teardown(test_memory, start, stop),
 		cmocka_unit_test_setup_teardown(test_balloon, start, stop),
 	};
 

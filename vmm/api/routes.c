@@ -185,7 +185,9 @@ static const char *need_name(struct json_reader *r, const char *key)
 /* Asks the backend for what the body says, if the body can be read. */
 typedef int device_fn(const struct api_request *req, struct json_reader *body, struct error *err);
 
-static void handle_device(struct api_request *req, device_fn *ask)
+typedef void answer_fn(struct api_request *req, int result, const struct error *err);
+
+static void handle_body(struct api_request *req, device_fn *ask, answer_fn *answer)
 {
 	struct problems problems = {0};
 	struct error err = ERROR_INIT;
@@ -198,7 +200,12 @@ static void handle_device(struct api_request *req, device_fn *ask)
 		r = ask(req, &reader, &err);
 	}
 	json_decref(body);
-	answer_device(req, r, &err);
+	answer(req, r, &err);
+}
+
+static void handle_device(struct api_request *req, device_fn *ask)
+{
+	handle_body(req, ask, answer_device);
 }
 
 /* After the last key was read. */
@@ -250,6 +257,34 @@ static int resize_balloon(const struct api_request *req, struct json_reader *bod
 static void handle_resize_balloon(struct api_request *req, const struct route *route _unused_)
 {
 	handle_device(req, resize_balloon);
+}
+
+static int resize(const struct api_request *req, struct json_reader *body, struct error *err)
+{
+	uint64_t size = json_get_size(body, "desired_ram", 0, 0, INT64_MAX);
+	int r;
+
+	if (!json_has(body, "desired_ram"))
+		problem_add(body->problems, "desired_ram: must be given");
+	r = read_all(body, err);
+	return r < 0 ? r : req->api->backend->resize_memory(req->api->opaque, size, err);
+}
+
+static void answer_resize(struct api_request *req, int result, const struct error *err)
+{
+	if (result == -ERANGE)
+		api_problem(req, 409, "memory-limit", "The guest's memory cannot have this size",
+			    "%s", error_message(err));
+	else if (result == -ENOMEM)
+		api_problem(req, 503, "no-room", "This host has no room for it", "%s",
+			    error_message(err));
+	else
+		answer_device(req, result, err);
+}
+
+static void handle_resize(struct api_request *req, const struct route *route _unused_)
+{
+	handle_body(req, resize, answer_resize);
 }
 
 /* A body that is a list's one entry: vm.add-disk is vm.add-device with one disk. */
@@ -424,6 +459,7 @@ static const struct route routes[] = {
 	{"PUT", API "vm.remove-device", handle_remove_device, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.resize-disk", handle_resize_disk, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.resize-balloon", handle_resize_balloon, VM_VERB_MAX, NULL},
+	{"PUT", API "vm.resize", handle_resize, VM_VERB_MAX, NULL},
 	{"PUT", API "vm.adopt", handle_adopt, VM_VERB_MAX, NULL},
 	{"PUT", API "vmm.shutdown", handle_verb, VM_QUIT, done_empty},
 };

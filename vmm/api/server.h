@@ -32,6 +32,8 @@ struct api_backend {
 	int (*remove_device)(void *opaque, const char *device, struct error *err);
 	int (*resize_disk)(void *opaque, const char *id, uint64_t size, struct error *err);
 	int (*resize_balloon)(void *opaque, uint64_t size, struct error *err);
+	int (*resize_memory)(void *opaque, uint64_t size,
+			     struct error *err); /* vm_resize_memory() */
 	/* -EEXIST: there is a VM already. -ESRCH: there is none; every other call may say so, too.
 	 */
 	int (*create)(void *opaque, json_t *config, struct error *err);

@@ -197,6 +197,16 @@ void arch_platform_pci_event(struct arch_platform *p)
 	acpi_pm_raise_gpe(p->pm, ACPI_GPE_PCI_HOTPLUG);
 }
 
+uint16_t arch_platform_memory_port(void)
+{
+	return PORT_MEMORY_HOTPLUG;
+}
+
+void arch_platform_memory_event(struct arch_platform *p)
+{
+	acpi_pm_raise_gpe(p->pm, ACPI_GPE_MEMORY_HOTPLUG);
+}
+
 unsigned int arch_pci_intx_gsi(unsigned int slot)
 {
 	return acpi_pci_intx_gsi(slot, 0);

@@ -124,6 +124,27 @@ void arch_vm_free(struct arch_vm *vm)
 	free(vm);
 }
 
+/* Leaf 0x80000008, EAX (Intel SDM vol. 2A, CPUID); 36 where there is none. */
+static unsigned int address_width(const struct arch_vm *vm)
+{
+	struct cpuid_table table = vm->supported;
+	const struct kvm_cpuid_entry2 *e = cpuid_find(&table, 0x80000008, 0);
+
+	return e && (e->eax & 0xff) ? e->eax & 0xff : 36;
+}
+
+int arch_check_ram(const struct arch_vm *vm, const struct guest_ram *ram, struct error *err)
+{
+	unsigned int width = address_width(vm);
+
+	if (guest_ram_end(ram) <= 1ULL << width)
+		return 0;
+	return error_set(err, -ERANGE,
+			 "memory: the guest's processor has addresses of %u bits, and size and "
+			 "hotplug_size together need more: take less",
+			 width);
+}
+
 /* The first vCPU shows what they all have. */
 static int learn_from_first_vcpu(struct arch_vm *vm, int fd, struct error *err)
 {

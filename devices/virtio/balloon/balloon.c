@@ -45,7 +45,7 @@ int virtio_balloon_new(const struct virtio_balloon_config *config, uint64_t memo
 	if (!b)
 		return error_set(err, -ENOMEM, "virtio-balloon: out of memory");
 	b->config = *config;
-	b->memory = memory;
+	atomic_store(&b->memory, memory);
 	b->ram = *ram;
 	b->discard = *discard;
 	atomic_store(&b->target, (uint32_t)(config->size / BALLOON_PAGE));
@@ -63,7 +63,7 @@ int virtio_balloon_new(const struct virtio_balloon_config *config, uint64_t memo
 
 int virtio_balloon_resize(struct virtio_balloon *b, uint64_t size, struct error *err)
 {
-	int r = virtio_balloon_check_size(size, b->memory, err);
+	int r = virtio_balloon_check_size(size, atomic_load(&b->memory), err);
 
 	if (r < 0)
 		return r;
@@ -71,6 +71,11 @@ int virtio_balloon_resize(struct virtio_balloon *b, uint64_t size, struct error 
 	atomic_store(&b->target, (uint32_t)(size / BALLOON_PAGE));
 	virtio_config_end(b->v);
 	return 0;
+}
+
+void virtio_balloon_set_memory(struct virtio_balloon *b, uint64_t memory)
+{
+	atomic_store(&b->memory, memory);
 }
 
 void virtio_balloon_get_counters(const struct virtio_balloon *b,

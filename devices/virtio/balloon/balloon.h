@@ -34,6 +34,9 @@ extern const struct virtio_device_ops virtio_balloon_ops;
  * does. -EINVAL: no whole pages, or more than it has. */
 int virtio_balloon_resize(struct virtio_balloon *balloon, uint64_t size, struct error *err);
 
+/* Any thread. The guest's RAM has become so many bytes: the limit of what it is asked for. */
+void virtio_balloon_set_memory(struct virtio_balloon *balloon, uint64_t memory);
+
 /*
  * Any thread; waits for the device's loop. From the moment when virtio_balloon_keep(balloon, true)
  * has returned nothing is given back, until it is called with false.

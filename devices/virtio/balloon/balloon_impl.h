@@ -33,7 +33,7 @@ struct balloon_work {
 struct virtio_balloon {
 	struct virtio_pci *v;
 	struct virtio_balloon_config config;
-	uint64_t memory; /* bytes */
+	_Atomic uint64_t memory; /* bytes */
 	struct guest_memory ram;
 	struct guest_discard discard;
 

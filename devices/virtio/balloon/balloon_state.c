@@ -148,7 +148,8 @@ static int read_buffer(struct virtio_balloon *b, struct state_reader *parent, st
 static int read_all(struct virtio_balloon *b, struct state_reader *r, struct image *image,
 		    struct error *err)
 {
-	uint32_t pages_max = (uint32_t)MIN_OF(b->memory / BALLOON_PAGE, (uint64_t)UINT32_MAX);
+	uint64_t pages = atomic_load(&b->memory) / BALLOON_PAGE;
+	uint32_t pages_max = (uint32_t)MIN_OF(pages, (uint64_t)UINT32_MAX);
 	int ret;
 
 	image->target = state_get_u32_max(r, "target-pages", pages_max);
