@@ -2,6 +2,7 @@
 #include "vmm/passthrough.h"
 
 #include "base/log.h"
+#include "base/meminfo.h"
 #include "base/util.h"
 #include "vmm/passthrough_preserve.h"
 
@@ -59,30 +60,53 @@ static int map_ram(struct passthrough *p, struct space *s, struct error *err)
 	return 0;
 }
 
+/* What is mapped is pinned, all of it now: a kernel that has not so much ends processes to get it.
+ */
+static int check_host(uint64_t size, struct error *err)
+{
+	uint64_t left;
+
+	if (meminfo_pinnable(MEMINFO_PATH, &left) < 0 || size <= left)
+		return 0;
+	return error_set(err, -ENOMEM,
+			 "all guest memory must be there while a device is passed through, and of "
+			 "%llu MiB more this host has %llu MiB: free some, or move guests away",
+			 (unsigned long long)(size / MIB), (unsigned long long)(left / MIB));
+}
+
+/* From those before that space. */
+static void unmap_region(struct passthrough *p, unsigned int before,
+			 const struct guest_memory_region *region)
+{
+	for (unsigned int i = 0; i < before; i++) {
+		if (p->spaces[i].io)
+			iommufd_unmap(p->spaces[i].io, region->gpa, region->size, NULL);
+	}
+}
+
 int passthrough_add_ram(struct passthrough *p, const struct guest_memory_region *region,
 			struct error *err)
 {
-	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++) {
-		struct space *s = &p->spaces[i];
-		int r = s->io ? map_region(s, region, err) : 0;
+	bool wanted = false;
+	int r = 0;
 
-		if (r == 0)
+	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++)
+		wanted |= p->spaces[i].io != NULL;
+	if (wanted)
+		r = check_host(region->size, err);
+	for (unsigned int i = 0; r == 0 && i < PASSTHROUGH_SPACES; i++) {
+		if (!p->spaces[i].io)
 			continue;
-		while (i-- > 0) {
-			if (p->spaces[i].io)
-				iommufd_unmap(p->spaces[i].io, region->gpa, region->size, NULL);
-		}
-		return error_prefix(err, "memory for devices of the host: "), r;
+		r = map_region(&p->spaces[i], region, err);
+		if (r < 0)
+			unmap_region(p, i, region);
 	}
-	return 0;
+	return r < 0 ? error_prefix(err, "memory for devices of the host: "), r : 0;
 }
 
 void passthrough_remove_ram(struct passthrough *p, const struct guest_memory_region *region)
 {
-	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++) {
-		if (p->spaces[i].io)
-			iommufd_unmap(p->spaces[i].io, region->gpa, region->size, NULL);
-	}
+	unmap_region(p, PASSTHROUGH_SPACES, region);
 }
 
 static int open_space(struct passthrough *p, enum passthrough_space space, struct error *err)

@@ -9,10 +9,12 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "base/meminfo.h"
 #include "base/util.h"
 #include "luo/preflight/preflight.h"
 #include "luo/preflight/process.h"
@@ -261,25 +263,16 @@ static void check_phase(struct vm_check *c)
 		       "wait for it, resume it, or forget it (luoctl list)");
 }
 
-static uint64_t meminfo_bytes(const char *text, const char *name)
-{
-	const char *line = text ? strstr(text, name) : NULL;
-
-	return line ? strtoull(line + strlen(name), NULL, 10) * KIB : 0;
-}
-
 /*
  * The scratch areas count as available (they are CMA), but what is preserved must lie outside them:
  * the kernel moves it out (Linux mm/memfd_luo.c, memfd_pin_folios()).
  */
 static bool available_memory(const struct preflight *p, uint64_t *ret)
 {
-	_cleanup_free_ char *text = sysfs_load(p->root, "/proc/meminfo", 65536, NULL);
-	uint64_t available = meminfo_bytes(text, "MemAvailable:");
-	uint64_t scratch = meminfo_bytes(text, "CmaFree:");
+	char path[PATH_MAX];
 
-	*ret = available > scratch ? available - scratch : 0;
-	return available > 0;
+	snprintf(path, sizeof(path), "%s" MEMINFO_PATH, p->root);
+	return meminfo_pinnable(path, ret) == 0;
 }
 
 static void check_memory(struct preflight *p, uint64_t fill)

@@ -355,6 +355,10 @@ static int answer(unsigned long request, void *arg)
 /* Switching interrupts off cannot fail. */
 static bool can_fail(unsigned long request, const struct vfio_irq_set *set)
 {
+	if (fake_vfio.fails.after > 0) {
+		fake_vfio.fails.after--;
+		return false;
+	}
 	return request != VFIO_DEVICE_SET_IRQS || !(set->flags & VFIO_IRQ_SET_DATA_NONE);
 }
 

@@ -33,6 +33,7 @@ struct fake_vfio {
 	struct {
 		unsigned long request; /* 0: none */
 		int code;	       /* positive errno */
+		unsigned int after;    /* so many of them succeed before */
 	} fails;
 	/* IOVAs that may be used; all below 2^39 if there are none. */
 	unsigned int range_count;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/meminfo.h"
 #include "base/path.h"
 #include "base/util.h"
 #include "luo/agent.h"
@@ -118,7 +119,7 @@ static void allow_devices(struct rules *r, const struct vm_config *config)
 static void allow_host(struct rules *r, const struct vm_config *config)
 {
 	static const char *const told[] = {"/proc/sys/vm", "/proc/cmdline", "/proc/misc",
-					   "/proc/config.gz"};
+					   "/proc/config.gz", MEMINFO_PATH};
 
 	allow(r, "/dev/kvm", MAY_DEVICE);
 	/* An entropy device that was unplugged can come back. */
