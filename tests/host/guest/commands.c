@@ -151,6 +151,11 @@ static void stray(const char *address)
 	edu_stray(strtoull(address, NULL, 16));
 }
 
+static void keep(const char *mib)
+{
+	memory_keep(strtoull(mib, NULL, 10));
+}
+
 static void use(const char *mib)
 {
 	memory_use(strtoull(mib, NULL, 10));
@@ -171,6 +176,8 @@ static const struct {
 	{"vsock", vsock_say, NULL},
 	{"vsock-check", vsock_check, NULL},
 	{"memory", memory_say, NULL},
+	{"memory-kept", memory_kept, NULL},
+	{"keep", NULL, keep},
 	{"use", NULL, use},
 	{"disk", disk, NULL},
 	{"disk-check", disk_check, NULL},

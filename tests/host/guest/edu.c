@@ -225,21 +225,6 @@ static bool factorial(const struct edu *edu, uint32_t n)
 	return wait_clear(edu, REG_STATUS, COMPUTING) && get(edu, REG_FACTORIAL) == expected;
 }
 
-/* 0: it cannot be found out. */
-static uint64_t physical(const void *address)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
-
-	if (fd < 0)
-		return 0;
-	if (pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)address / PAGE * sizeof(entry))) !=
-	    sizeof(entry))
-		entry = 0;
-	close(fd);
-	return (entry & ((UINT64_C(1) << 55) - 1)) * PAGE;
-}
-
 static bool dma(const struct edu *edu, uint64_t from, uint64_t to, uint32_t command)
 {
 	put64(edu, REG_DMA_FROM, from);
@@ -284,14 +269,14 @@ static bool dma_both_ways(const struct edu *edu, uint64_t *ret_address)
 		to[i] = 0;
 	}
 	to[WORDS] = copies;
-	from_at = physical((void *)(uintptr_t)pages);
-	to_at = physical((void *)(uintptr_t)to);
+	from_at = memory_physical((void *)(uintptr_t)pages);
+	to_at = memory_physical((void *)(uintptr_t)to);
 	good = from_at && to_at && dma(edu, from_at, DMA_BUFFER, 0) &&
 	       dma(edu, DMA_BUFFER, to_at, DMA_TO_RAM);
 	for (uint32_t i = 0; i < WORDS; i++)
 		good = good && to[i] == pages[i];
 	/* And not one word more. */
-	good = good && to[WORDS] == copies && physical((void *)(uintptr_t)to) == to_at;
+	good = good && to[WORDS] == copies && memory_physical((void *)(uintptr_t)to) == to_at;
 	*ret_address = to_at;
 	return good;
 }
@@ -394,7 +379,7 @@ static int foreign_words(const struct edu *edu)
 	if (page == MAP_FAILED)
 		return -1;
 	memset(page, 0xff, PAGE);
-	if (mlock(page, PAGE) < 0 || !dma(edu, DMA_BUFFER, physical(page), DMA_TO_RAM) ||
+	if (mlock(page, PAGE) < 0 || !dma(edu, DMA_BUFFER, memory_physical(page), DMA_TO_RAM) ||
 	    page[WORDS] != UINT32_MAX)
 		found = -1;
 	for (uint32_t i = 0; found >= 0 && i < WORDS; i++)

@@ -142,6 +142,12 @@ void timers_forget_longest(void);
 void memory_say(void);
 /* Fills so much memory, looks at it, and gives it back. */
 void memory_use(uint64_t mib);
+/* Fills so many MiB more with a pattern, and keeps them; "memory-kept": looks at all of that. Both
+ * tell how much of it is above 4 GiB. */
+void memory_keep(uint64_t mib);
+void memory_kept(void);
+/* Of a page of this process; 0: it cannot be found out. */
+uint64_t memory_physical(const void *address);
 
 /* ---- Devices. ---- */
 
