@@ -68,8 +68,7 @@ static void put_notifier(struct aml *aml)
 	aml_end(aml);
 }
 
-/* Reads which slots, says that it has, and tells the OS. */
-static void put_round(struct aml *aml, const char *slots, unsigned int event)
+void acpi_put_take(struct aml *aml, const char *slots)
 {
 	aml_op(aml, AML_STORE);
 	aml_path(aml, slots);
@@ -77,6 +76,12 @@ static void put_round(struct aml *aml, const char *slots, unsigned int event)
 	aml_op(aml, AML_STORE);
 	aml_op(aml, AML_LOCAL0);
 	aml_path(aml, slots);
+}
+
+/* Tells the OS of them. */
+static void put_round(struct aml *aml, const char *slots, unsigned int event)
+{
+	acpi_put_take(aml, slots);
 	aml_path(aml, "\\_SB.PCI0.HPNT");
 	aml_op(aml, AML_LOCAL0);
 	aml_integer(aml, event);

@@ -124,12 +124,7 @@ void acpi_put_memory_event(struct aml *aml)
 	snprintf(name, sizeof(name), "_E%02X", ACPI_GPE_MEMORY_HOTPLUG & 0xff);
 	aml_begin_scope(aml, "_GPE");
 	aml_begin_method(aml, name, 0);
-	aml_op(aml, AML_STORE);
-	aml_path(aml, "\\_SB.MADD");
-	aml_op(aml, AML_LOCAL0);
-	aml_op(aml, AML_STORE);
-	aml_op(aml, AML_LOCAL0);
-	aml_path(aml, "\\_SB.MADD");
+	acpi_put_take(aml, "\\_SB.MADD");
 	for (unsigned int slot = 0; slot < MEMORY_HOTPLUG_SLOTS; slot++) {
 		device_name(slot, name);
 		snprintf(path, sizeof(path), "\\_SB.%s", name);

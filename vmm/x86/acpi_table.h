@@ -42,6 +42,8 @@ struct aml;
 /* acpi_hotplug.c: what belongs into the host bridge's scope, and the event's method. */
 void acpi_put_hotplug_slots(struct aml *aml);
 void acpi_put_hotplug_event(struct aml *aml);
+/* In a method: reads a register of slots into Local0, and says that it has by writing it back. */
+void acpi_put_take(struct aml *aml, const char *slots);
 
 /* acpi_memory.c: what belongs into \_SB, and the event's method. */
 void acpi_put_memory_devices(struct aml *aml);
