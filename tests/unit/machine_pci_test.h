@@ -31,7 +31,10 @@ static struct {
 	bool pin[GSI_COUNT];
 	unsigned int pin_calls, bells, signals;
 	uint64_t bell_addr;
-	struct kvm_irqfd irqfd; /* the last */
+	struct kvm_irqfd irqfd;			 /* the last */
+	struct kvm_userspace_memory_region slot; /* the same */
+	unsigned int slots;
+	int slot_fails; /* positive errno; 0: it does not */
 } kvm;
 
 /* What a test answers to those that are not KVM's; NULL: no such request. */
@@ -68,6 +71,14 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 		break;
 	case KVM_SIGNAL_MSI:
 		kvm.signals++;
+		break;
+	case KVM_SET_USER_MEMORY_REGION:
+		if (kvm.slot_fails) {
+			errno = kvm.slot_fails;
+			return -1;
+		}
+		kvm.slot = *(const struct kvm_userspace_memory_region *)arg;
+		kvm.slots++;
 		break;
 	default:
 		fail_msg("ioctl 0x%lx", request);
@@ -140,7 +151,7 @@ static inline int make_devices(struct machine_test *t, struct error *err)
 	return machine_devices_new(&devices, &t->devices, err);
 }
 
-static inline void make_with(struct machine_test *t, uint64_t memory)
+static inline void make_growing(struct machine_test *t, uint64_t memory, uint64_t growth)
 {
 	memset(t, 0, sizeof(*t));
 	memset(&kvm, 0, sizeof(kvm));
@@ -152,8 +163,14 @@ static inline void make_with(struct machine_test *t, uint64_t memory)
 	assert_int_equal(loop_new(&t->loop, NULL), 0);
 	assert_int_equal(bus_new("port", &t->ports, NULL), 0);
 	assert_int_equal(bus_new("MMIO", &t->mmio, NULL), 0);
-	assert_int_equal(guest_ram_create(memory, NULL, &t->ram, NULL), 0);
+	t->config.growth.max = growth;
+	assert_int_equal(guest_ram_create(memory, &t->config.growth, &t->ram, NULL), 0);
 	make_pci(t);
+}
+
+static inline void make_with(struct machine_test *t, uint64_t memory)
+{
+	make_growing(t, memory, 0);
 }
 
 static inline void make(struct machine_test *t)
