@@ -4,12 +4,15 @@
 #include "base/log.h"
 #include "base/meminfo.h"
 #include "base/util.h"
+#include "vmm/guest_memory_hold.h"
 #include "vmm/passthrough_preserve.h"
 
 struct space {
 	struct iommufd *io; /* owned; NULL while there is no device */
 	unsigned int devices;
 	bool by_file;
+	/* Owned; from when RAM is mapped until the first device is attached, which pins it. */
+	struct ram_hold *hold;
 };
 
 struct passthrough {
@@ -27,12 +30,18 @@ struct passthrough *passthrough_new(struct guest_ram *ram)
 	return p;
 }
 
+static void close_space(struct space *s)
+{
+	iommufd_free(STEAL_PTR(s->io));
+	ram_hold_free(STEAL_PTR(s->hold));
+}
+
 void passthrough_free(struct passthrough *p)
 {
 	if (!p)
 		return;
 	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++)
-		iommufd_free(p->spaces[i].io);
+		close_space(&p->spaces[i]);
 	free(p);
 }
 
@@ -46,13 +55,14 @@ static int map_region(struct space *s, const struct guest_memory_region *region,
 
 static int map_ram(struct passthrough *p, struct space *s, struct error *err)
 {
-	s->by_file = true;
-	for (unsigned int i = 0; i < guest_ram_region_count(p->ram); i++) {
-		int r = map_region(s, guest_ram_region(p->ram, i), err);
+	unsigned int count = guest_ram_region_count(p->ram);
+	int r = ram_hold_new(guest_ram_region(p->ram, 0), count, &s->hold, err);
 
-		if (r < 0)
-			return r;
-	}
+	s->by_file = true;
+	for (unsigned int i = 0; r == 0 && i < count; i++)
+		r = map_region(s, guest_ram_region(p->ram, i), err);
+	if (r < 0)
+		return r;
 	if (!s->by_file)
 		log_warning(
 			"guest memory is mapped for DMA by address: this kernel cannot map files "
@@ -87,6 +97,7 @@ static void unmap_region(struct passthrough *p, unsigned int before,
 int passthrough_add_ram(struct passthrough *p, const struct guest_memory_region *region,
 			struct error *err)
 {
+	struct ram_hold *hold = NULL;
 	bool wanted = false;
 	int r = 0;
 
@@ -94,6 +105,8 @@ int passthrough_add_ram(struct passthrough *p, const struct guest_memory_region 
 		wanted |= p->spaces[i].io != NULL;
 	if (wanted)
 		r = check_host(region->size, err);
+	if (wanted && r == 0)
+		r = ram_hold_new(region, 1, &hold, err);
 	for (unsigned int i = 0; r == 0 && i < PASSTHROUGH_SPACES; i++) {
 		if (!p->spaces[i].io)
 			continue;
@@ -101,6 +114,7 @@ int passthrough_add_ram(struct passthrough *p, const struct guest_memory_region 
 		if (r < 0)
 			unmap_region(p, i, region);
 	}
+	ram_hold_free(hold);
 	return r < 0 ? error_prefix(err, "memory for devices of the host: "), r : 0;
 }
 
@@ -131,8 +145,7 @@ int passthrough_get(struct passthrough *p, enum passthrough_space space, struct 
 	int r = s->devices == 0 ? open_space(p, space, err) : 0;
 
 	if (r < 0) {
-		iommufd_free(s->io);
-		s->io = NULL;
+		close_space(s);
 		return r;
 	}
 	s->devices++;
@@ -140,14 +153,17 @@ int passthrough_get(struct passthrough *p, enum passthrough_space space, struct 
 	return 0;
 }
 
+void passthrough_attached(struct passthrough *p, enum passthrough_space space)
+{
+	ram_hold_free(STEAL_PTR(p->spaces[space].hold));
+}
+
 void passthrough_put(struct passthrough *p, enum passthrough_space space)
 {
 	struct space *s = &p->spaces[space];
 
-	if (--s->devices > 0)
-		return;
-	iommufd_free(s->io);
-	s->io = NULL;
+	if (--s->devices == 0)
+		close_space(s);
 }
 
 void passthrough_adopt(struct passthrough *p, const struct kept_devices *kept)

@@ -36,6 +36,8 @@ static inline enum passthrough_space passthrough_space_of(const struct vfio_pci_
  * with what the operator can do. */
 int passthrough_get(struct passthrough *p, enum passthrough_space space, struct iommufd **ret,
 		    struct error *err);
+/* The device that passthrough_get() was for is attached now, or never will be. */
+void passthrough_attached(struct passthrough *p, enum passthrough_space space);
 void passthrough_put(struct passthrough *p, enum passthrough_space space);
 
 /* RAM that is added, for devices that are there; of a failure nothing is left. Later ones have it

@@ -112,7 +112,9 @@ static int open_device(struct passed *d, const struct vfio_pci_config *config,
 	if (r < 0)
 		return r;
 	d->counted = true;
-	return vfio_pci_new(&params, &d->v, err);
+	r = vfio_pci_new(&params, &d->v, err);
+	passthrough_attached(d->params->passthrough, d->space);
+	return r;
 }
 
 static int make(const struct machine_devices_params *params, unsigned int index,

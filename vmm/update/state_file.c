@@ -53,6 +53,8 @@ int state_file_create(size_t size, struct state_file *ret, struct error *err)
 	map = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (map == MAP_FAILED)
 		return error_sys(err, -errno, "state file: cannot map its %zu bytes", whole);
+	/* Hosts may make huge pages of all shared memory; see guest_memory_hold.h. */
+	madvise(map, whole, MADV_NOHUGEPAGE);
 	*ret = (struct state_file){.fd = steal_fd(&fd), .map = map, .size = whole};
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/util.h"
+#include "vmm/guest_memory_hold.h"
 #include "vmm/update/steps_priv.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -137,6 +138,20 @@ static int populate(const struct guest_memory_region *region, const char *what, 
 			 what);
 }
 
+static int preserve_region(struct steps *s, const struct guest_memory_region *region,
+			   uint64_t token, const char *what, struct error *err)
+{
+	struct ram_hold *hold = NULL;
+	int r = 0;
+
+	if (source_crosses_kexec(s->source))
+		r = ram_hold_new(region, 1, &hold, err);
+	if (r == 0)
+		r = source_preserve(s->source, region->fd, token, what, err);
+	ram_hold_free(hold);
+	return r;
+}
+
 /* On the update's thread: the regions do not change while the machine lives, and it lives until the
  * edge is over. */
 int step_preserve(void *opaque, struct error *err)
@@ -154,7 +169,7 @@ int step_preserve(void *opaque, struct error *err)
 		/* Only a kernel needs it: elsewhere what the guest never touched costs nothing. */
 		r = source_crosses_kexec(s->source) ? populate(region, what, err) : 0;
 		if (r == 0)
-			r = source_preserve(s->source, region->fd, TOKEN_RAM_FIRST + i, what, err);
+			r = preserve_region(s, region, TOKEN_RAM_FIRST + i, what, err);
 		if (r < 0)
 			return r;
 	}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/guest_memory_hold.h"
+
+#include <liburing.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "base/util.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* linux/mman.h since 5.14 */
+#endif
+
+/* The most that one registered buffer can have (io_uring_register_buffers(3)). */
+#define BUFFER_MAX GIB
+
+struct ram_hold {
+	struct io_uring ring;
+	bool pinned;
+	unsigned int count;
+	struct guest_memory_region regions[RAM_REGIONS_MAX]; /* copies */
+};
+
+static size_t buffers_of(const struct guest_memory_region *regions, unsigned int count,
+			 struct iovec *buffers)
+{
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		for (uint64_t at = 0; at < regions[i].size; at += BUFFER_MAX, n++) {
+			if (buffers)
+				buffers[n] =
+					(struct iovec){(uint8_t *)regions[i].hva + at,
+						       MIN_OF(BUFFER_MAX, regions[i].size - at)};
+		}
+	}
+	return n;
+}
+
+/* By the one call that pins memory for as long as the process wants. */
+static int pin(struct ram_hold *hold)
+{
+	size_t count = buffers_of(hold->regions, hold->count, NULL);
+	struct iovec *buffers = calloc(count, sizeof(*buffers));
+	int r;
+
+	if (!buffers)
+		return -ENOMEM;
+	buffers_of(hold->regions, hold->count, buffers);
+	r = io_uring_queue_init(1, &hold->ring, 0);
+	if (r == 0) {
+		r = io_uring_register_buffers(&hold->ring, buffers, (unsigned int)count);
+		if (r < 0)
+			io_uring_queue_exit(&hold->ring);
+	}
+	free(buffers);
+	return r;
+}
+
+/* khugepaged leaves such regions alone, and the pages that it has taken out already are waited for
+ * when they are touched. */
+static int put_off(const struct ram_hold *hold, struct error *err)
+{
+	for (unsigned int i = 0; i < hold->count; i++) {
+		const struct guest_memory_region *region = &hold->regions[i];
+
+		if (madvise(region->hva, region->size, MADV_NOHUGEPAGE) < 0 && errno != EINVAL)
+			return error_sys(err, -errno, "guest RAM: huge pages cannot be put off");
+		if (madvise(region->hva, region->size, MADV_POPULATE_WRITE) < 0 && errno != EINVAL)
+			return error_sys(err, -errno,
+					 "guest RAM: this host has no memory for all of it: free "
+					 "some, or move guests away");
+	}
+	return 0;
+}
+
+int ram_hold_new(const struct guest_memory_region *regions, unsigned int count,
+		 struct ram_hold **ret, struct error *err)
+{
+	struct ram_hold *hold = calloc(1, sizeof(*hold));
+	int r;
+
+	if (!hold)
+		return error_set(err, -ENOMEM, "guest RAM: out of memory");
+	hold->count = count;
+	memcpy(hold->regions, regions, count * sizeof(*regions));
+	r = pin(hold);
+	hold->pinned = r == 0;
+	if (r < 0) {
+		log_warning("guest RAM cannot be pinned while the kernel takes it (%s): huge pages "
+			    "are put off instead, and one that is being made at that moment is "
+			    "missed; allow this vmm to lock its memory (LimitMEMLOCK=, ulimit -l) "
+			    "and to use io_uring (sysctl kernel.io_uring_disabled)",
+			    strerror(-r));
+		r = put_off(hold, err);
+	}
+	if (r < 0) {
+		ram_hold_free(hold);
+		return r;
+	}
+	*ret = hold;
+	return 0;
+}
+
+void ram_hold_free(struct ram_hold *hold)
+{
+	if (!hold)
+		return;
+	if (hold->pinned) {
+		/* At once; the ring itself goes away later. */
+		io_uring_unregister_buffers(&hold->ring);
+		io_uring_queue_exit(&hold->ring);
+	}
+	for (unsigned int i = 0; !hold->pinned && i < hold->count; i++)
+		madvise(hold->regions[i].hva, hold->regions[i].size, MADV_HUGEPAGE);
+	free(hold);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keeps pages of guest RAM in their places in the memfds. Kernels that take a memfd's pages from
+ * the file (memfd_pin_folios(): LUO, IOMMU_IOAS_MAP_FILE) do not lock them, and khugepaged, which
+ * puts a huge page in the place of small ones, does not see that they were taken: whoever took them
+ * then has pages that the guest no longer uses. It does see pages that were pinned by their
+ * addresses, and that pin waits for what it is at (mm/khugepaged.c, collapse_file()).
+ */
+#ifndef HOLDFAST_VMM_GUEST_MEMORY_HOLD_H
+#define HOLDFAST_VMM_GUEST_MEMORY_HOLD_H
+
+#include "base/error.h"
+#include "vmm/guest_memory.h"
+
+struct ram_hold;
+
+/*
+ * Pins all pages of the regions, which must stay mapped; those that are not there are made. Takes
+ * as long as the kernel needs for that. Any thread. Where this process cannot pin them (a limit on
+ * locked memory, no io_uring), huge pages are put off for the regions instead, which leaves a gap
+ * of moments; that is logged. -ENOMEM: no memory for the pages, or for this.
+ */
+int ram_hold_new(const struct guest_memory_region *regions, unsigned int count,
+		 struct ram_hold **ret, struct error *err);
+/* Once the kernel has pinned them itself. NULL is fine. */
+void ram_hold_free(struct ram_hold *hold);
+
+#endif
