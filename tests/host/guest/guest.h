@@ -130,7 +130,7 @@ struct timers_view {
 	uint64_t tsc_khz;	 /* measured; 0 in the first second */
 };
 
-/* A real-time thread with timers of 10 ms (times calm) and 1 s, which says every gap longer than
+/* A real-time thread with timers of 10 ms (times calm) and 1 s, which says gaps longer than
  * ten times the former. */
 void timers_start(unsigned int calm);
 void timers_view(struct timers_view *ret);

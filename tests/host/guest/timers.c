@@ -15,13 +15,15 @@
 #define SLOW_NS	 UINT64_C(1000000000)
 #define GAP_NS	 UINT64_C(100000000)
 #define PRIORITY 10
+/* Where a line takes longer than a gap, each would bring the next one about, at this priority. */
+#define SAID_NS UINT64_C(5000000000)
 
 static struct {
 	pthread_mutex_t lock;
 	struct timers_view view;
 	struct clocks start, previous;
 	int fast, slow;
-	uint64_t fast_ns, gap_ns;
+	uint64_t fast_ns, gap_ns, said_ns;
 } timers = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct timespec timespec_of(uint64_t ns)
@@ -103,6 +105,9 @@ static bool account(struct clocks *now, struct clocks *gap)
 		return false;
 	view->last = *gap;
 	view->gaps++;
+	if (timers.said_ns && now->mono_ns - timers.said_ns < SAID_NS)
+		return false;
+	timers.said_ns = now->mono_ns;
 	return true;
 }
 
