@@ -134,6 +134,7 @@ static void check_rsdp(const struct work_dir *dir, const uint8_t *rsdp)
 
 static void need(const char *dsl, const char *text)
 {
+	assert_non_null(dsl);
 	if (!strstr(dsl, text))
 		fail_msg("the DSDT does not have '%s':\n%s", text, dsl);
 }

@@ -47,11 +47,14 @@ def grows(host, guest, who):
 
 
 def restored(host, guest, who, wanted):
-    ask(host, guest, "vm.snapshot", {"destination_url": f"file:///run/{guest.id}.snapshot"})
-    ask(host, guest, "vmm.shutdown", {})
+    file = f"/run/{guest.id}.snapshot"
+    # Paused: what it said after the snapshot would be said twice.
+    for verb, body in (("vm.pause", {}), ("vm.snapshot", {"destination_url": f"file://{file}"}), ("vmm.shutdown", {})):
+        ask(host, guest, verb, body)
     guest.wait_ended()
-    guest.vmm = guest.spawn(f"vmm --restore /run/{guest.id}.snapshot --log-file {guest.inside(guest.vmm_log)}")
-    guest.attach()
+    guest.vmm = guest.spawn(f"vmm --restore {file} --log-file {guest.inside(guest.vmm_log)}")
+    host.until(f"{api.command(f'/run/{guest.id}.api', 'vm.info')} | grep -q Paused", 30, f"{who}: the snapshot is taken up")
+    ask(host, guest, "vm.resume", {})
     guest.wait_beats(2)
     said = guest.ask("memory-kept", "kept", timeout=120)
     host.check(
