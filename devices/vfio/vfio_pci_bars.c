@@ -123,6 +123,24 @@ void vfio_pci_bars_show(struct vfio_pci *v)
 		moved(&v->bars[i], pci_bar_address(v->function, i));
 }
 
+void vfio_pci_bars_share(struct vfio_pci *v)
+{
+	for (unsigned int b = 0; b < PCI_BAR_COUNT; b++) {
+		struct vfio_pci_bar *bar = &v->bars[b];
+		const struct vfio_bar *info = vfio_device_bar(v->device, b);
+
+		for (unsigned int i = 0; v->io && i < bar->mapped; i++) {
+			const struct vfio_window *w = &info->windows[i];
+
+			if (!(bar->shared & 1U << i))
+				continue;
+			iommufd_unmap(v->io, bar->base + w->offset, w->size, NULL);
+			bar->shared &= ~(1U << i);
+			share_window(bar, i);
+		}
+	}
+}
+
 static enum pci_bar_kind kind_of(uint32_t flags)
 {
 	if (flags & PCI_BASE_ADDRESS_SPACE_IO)

@@ -199,6 +199,7 @@ static int add_express(struct vfio_pci *v, unsigned int at, struct error *err)
 		flags = (uint16_t)((flags & ~PCI_EXP_FLAGS_TYPE) | TYPE_RC_ENDPOINT << 4);
 	le_put16(body, 0, flags);
 	v->express = true;
+	v->exp_cap = at;
 	return add_emulated(v, at, PCI_CAP_ID_EXP, body, sizeof(body), NULL, err);
 }
 
@@ -218,9 +219,11 @@ static int add_cap(struct vfio_pci *v, unsigned int at, struct error *err)
 		return 0;
 	case PCI_CAP_ID_EXP:
 		return add_express(v, at, err);
+	case PCI_CAP_ID_AF:
+		v->af_cap = at;
+		return add_emulated(v, at, id, NULL, 0, NULL, err);
 	case PCI_CAP_ID_VPD:
 	case PCI_CAP_ID_VNDR:
-	case PCI_CAP_ID_AF:
 		return add_emulated(v, at, id, NULL, 0, NULL, err);
 	default:
 		return 0;
@@ -261,6 +264,29 @@ static uint32_t config_read(void *opaque, unsigned int offset, unsigned int size
 	return value;
 }
 
+/* Whether a guest that writes this has the function reset: PCIe 5.0, 7.5.3.4; Advanced Capabilities
+ * for Conventional PCI, 3.1. */
+static bool resets(const struct vfio_pci *v, unsigned int offset, uint32_t value)
+{
+	const struct {
+		unsigned int at; /* of the register; 0: there is none */
+		uint32_t bit;
+	} registers[] = {
+		{v->exp_cap ? v->exp_cap + PCI_EXP_DEVCTL : 0, PCI_EXP_DEVCTL_BCR_FLR},
+		{v->af_cap ? v->af_cap + PCI_AF_CTRL : 0, PCI_AF_CTRL_FLR},
+	};
+	uint64_t written = (uint64_t)value << 8 * (offset % 8);
+
+	for (size_t i = 0; i < ARRAY_SIZE(registers); i++) {
+		unsigned int at = registers[i].at;
+
+		if (at && offset / 8 == at / 8 &&
+		    written & (uint64_t)registers[i].bit << 8 * (at % 8))
+			return true;
+	}
+	return false;
+}
+
 /* Emulated bytes beside them cannot be written: their neighbours are the heads of capabilities. */
 static void config_write(void *opaque, unsigned int offset, uint32_t value, unsigned int size)
 {
@@ -270,6 +296,8 @@ static void config_write(void *opaque, unsigned int offset, uint32_t value, unsi
 		vfio_pci_extended_write(v, offset, value, size);
 	else
 		vfio_write(v->device, VFIO_CONFIG_SPACE, offset, value, size);
+	if (resets(v, offset, value))
+		vfio_pci_bars_share(v);
 }
 
 /*

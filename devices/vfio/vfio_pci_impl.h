@@ -52,7 +52,7 @@ struct vfio_pci {
 	bool express; /* a PCI Express device */
 	/* Above those: what a guest reads, or that it is the device's own. */
 	uint32_t extended[(PCI_CONFIG_SIZE - CONFIG_BYTES) / 4];
-	unsigned int msi_cap, msix_cap, pm_cap; /* offsets; 0: none */
+	unsigned int msi_cap, msix_cap, pm_cap, exp_cap, af_cap; /* offsets; 0: none */
 	unsigned int power; /* state that the device is in; under the configuration mutex */
 	unsigned int msix_vectors;
 
@@ -90,6 +90,9 @@ int vfio_pci_bars_params(struct vfio_pci *v, struct pci_params *params, struct e
  * vCPU runs. */
 void vfio_pci_bars_hide(struct vfio_pci *v);
 void vfio_pci_bars_show(struct vfio_pci *v);
+/* The device was reset, which ends what other devices have mapped of its memory: it is mapped anew
+ * for them. */
+void vfio_pci_bars_share(struct vfio_pci *v);
 
 /* vfio_pci_power.c. Under the same rule. */
 #define VFIO_PCI_D0 0U

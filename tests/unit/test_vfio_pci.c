@@ -69,6 +69,49 @@ static void test_shared_memory(void **state _unused_)
 	assert_int_equal(fake_vfio.unmaps, 2);
 }
 
+/* PCI Express at 0x60, Advanced Features at 0xa0, behind MSI; both can reset the function. */
+#define EXP	    0x60U
+#define EXP_CONTROL (EXP + 8)
+#define EXP_FLR	    0x8000U
+#define AF	    0xa0U
+#define AF_CONTROL  (AF + 4)
+#define AF_FLR	    0x01U
+
+/* The kernel takes a device's memory from the others when it is reset, for good (Linux 7.3,
+ * iopt_revoke_notify()). */
+static void test_memory_shared_after_reset(void **state _unused_)
+{
+	unsigned int times = 1;
+
+	fake_vfio.gives_dmabufs = true;
+	fake_vfio_config_put(0x41, EXP, 1);
+	fake_vfio_config_put(EXP, 0x00020010 | AF << 8, 4);
+	fake_vfio_config_put(AF, 0x03060013, 4);
+	open_device();
+	put(SPEC_BAR0, BAR0, 4);
+	put(SPEC_COMMAND, SPEC_CMD_MEMORY, 2);
+	/* What resets nothing. */
+	put(EXP_CONTROL, EXP_FLR - 1, 2);
+	put(EXP_CONTROL + 2, EXP_FLR, 2);
+	put(AF_CONTROL, 0xfe, 1);
+	assert_int_equal(fake_vfio.maps_by_file, times);
+	put(EXP_CONTROL, EXP_FLR, 2);
+	assert_int_equal(fake_vfio.maps_by_file, ++times);
+	put(EXP_CONTROL, EXP_FLR, 4);
+	assert_int_equal(fake_vfio.maps_by_file, ++times);
+	put(EXP_CONTROL + 1, EXP_FLR >> 8, 1);
+	assert_int_equal(fake_vfio.maps_by_file, ++times);
+	put(AF_CONTROL, AF_FLR, 1);
+	assert_int_equal(fake_vfio.maps_by_file, ++times);
+	assert_int_equal(fake_vfio.unmaps, times - 1);
+	assert_int_equal(fake_vfio.last_iova, BAR0);
+	/* Memory that is not in the guest is in no other device's reach. */
+	put(SPEC_COMMAND, 0, 2);
+	assert_int_equal(fake_vfio.unmaps, times);
+	put(EXP_CONTROL, EXP_FLR, 2);
+	assert_int_equal(fake_vfio.maps_by_file, times);
+}
+
 /* A kernel that cannot is asked once, and the guest has the memory all the same. */
 static void test_memory_that_cannot_be_shared(void **state _unused_)
 {
@@ -294,12 +337,14 @@ static void test_reports(void **state _unused_)
 	loop_until(loop, events[VFIO_PCI_EVENT_REQUEST]);
 	assert_int_equal(events[VFIO_PCI_EVENT_ERROR], 0);
 }
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_bars),
 		T(test_shared_memory),
+		T(test_memory_shared_after_reset),
 		T(test_memory_that_cannot_be_shared),
 		T(test_no_slot),
 		T(test_strange_bar),
