@@ -9,7 +9,15 @@ import struct
 from . import gdb
 
 ADDRESS = "0000:00:05.0"
-DEVICE = ["-device", "edu,addr=05.0,dma_mask=0xffffffffff"]
+
+
+def device(address=ADDRESS, bus=None):
+    """QEMU's arguments for one on the root bus, or on that one. Its DMA reaches 40 bits of addresses."""
+    where = f"bus={bus}," if bus else ""
+    return ["-device", f"edu,{where}addr={address.rsplit(':', 1)[-1]},dma_mask=0xffffffffff"]
+
+
+DEVICE = device()
 
 # As in programs/dma-keep.h.
 PAGE = 4096

@@ -13,6 +13,8 @@ from pathlib import Path
 # For SCENARIO["initrd"]: a bridge with the host's card in it, in every kernel.
 NETWORK = ("/etc/network", Path(__file__).resolve().parents[1] / "initrd/network")
 ADDRESS = "10.0.2.2"
+# Of a guest with a card of the host's own.
+OWN = "10.0.2.15"
 PIECE = 1024
 PAUSE = 0.02
 # Bytes each way that show that a connection goes on.
@@ -105,6 +107,25 @@ def same(host, guest, peer, when, first):
         f"{when}: it is the connection from before, from port {said['port']}, and the link never went down",
         f"{when}: {peer.connections} connections, ended: {peer.ended}; first {first.text}, now {said.text}",
     )
+
+
+def back(host, guest, when):
+    """A card that was plugged in is a new one to the guest: its driver takes a moment, and it has no address yet."""
+    host.wait(
+        lambda: guest.ask(f"net-address {OWN}", "net-address")["done"] == "yes",
+        60,
+        f"{when}: the guest has its card, and gives it its address",
+        every=1,
+    )
+    host.prove(f"{when}: the guest's virtio_net driver has the card again")
+
+
+def passed_card(name, address, more=""):
+    """QEMU's arguments for a card that the host has behind its IOMMU, on a user network of its own."""
+    return [
+        *("-netdev", f"user,id={name}"),
+        *("-device", f"virtio-net-pci,netdev={name},addr={address[8:]},iommu_platform=on,disable-legacy=on,romfile={more}"),
+    ]
 
 
 def options(folder):

@@ -23,7 +23,7 @@ SCENARIO = {
     "old": "7.3",
     "deadline": 900,
     "cmdline": "liveupdate_devices=on",
-    "qemu": [word for a in ADDRESSES for word in ("-device", f"edu,addr={a[8:]},dma_mask=0xffffffffff")],
+    "qemu": [word for address in ADDRESSES for word in edu.device(address)],
     # LUO's own, when what an FLB hands over could not be read: liveupdate_flb_put_incoming() is not meant to see that.
     "allow": [r"WARNING: .*luo_flb\.c:\d+ at (?:liveupdate_flb_put_incoming|luo_flb_file_finish)"],
     "programs": ["dma-faults", "dma-keep", "luo-hand"],

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two guests with devices of the host: network cards by MSI-X and INTx, TCP through them over exchanges of the vmm and an update."""
 
-from lib import api, net_peer, passed, updates
+from lib import api, edu, net_peer, passed, updates
 from lib.guest import Guest
 
 NIC = "0000:00:07.0"
 EDU = "0000:00:08.0"
 PLAIN = "0000:00:09.0"
-ADDRESS = "10.0.2.15"
 
 SCENARIO = {
     "memory": 2560,
@@ -22,9 +21,9 @@ SCENARIO = {
 def run(host):
     peers = [net_peer.Peer(), net_peer.Peer()]
     host.needs["qemu"] = [
-        *card("net1", NIC),
-        *card("net2", PLAIN),
-        *("-device", "edu,addr=08.0,dma_mask=0xffffffffff"),
+        *net_peer.passed_card("net1", NIC),
+        *net_peer.passed_card("net2", PLAIN),
+        *edu.device(EDU),
     ]
     host.measure(f"boot of host kernel {host.old}", host.boot())
     for address in (NIC, EDU, PLAIN):
@@ -47,7 +46,7 @@ def run(host):
     uses_edu(host, other, "after the exchanges")
     updates.update(host, [talks, other], host.new, "update with policies reset and detach")
     for guest, peer in guests:
-        back(host, guest, f"after the update, {guest.id}")
+        net_peer.back(host, guest, f"after the update, {guest.id}")
         net_peer.goes_on(host, guest, peer, f"after the update, {guest.id}")
         host.check(
             peer.connections == 1 and peer.ended is None,
@@ -63,20 +62,13 @@ def run(host):
         peer.close()
 
 
-def card(name, address):
-    return [
-        *("-netdev", f"user,id={name}"),
-        *("-device", f"virtio-net-pci,netdev={name},addr={address[8:]},iommu_platform=on,disable-legacy=on,romfile="),
-    ]
-
-
 def start(host, name, options, peer, append):
     return Guest(
         host,
         name,
         memory="256M",
         fill="32M",
-        hf=f"hf.net={ADDRESS},{net_peer.ADDRESS},{peer.port} hf.spin=0",
+        hf=f"hf.net={net_peer.OWN},{net_peer.ADDRESS},{peer.port} hf.spin=0",
         append=append,
         options=f"--agent {updates.AGENT} --api-socket /run/{name}.api {options}",
     ).start()
@@ -89,17 +81,6 @@ def interrupts(host, guest, id, expected):
         f"vm.counters: device {id} interrupts by {expected}, {counters['vectors']} vectors",
         str(counters),
     )
-
-
-def back(host, guest, when):
-    """The card is a new one to the guest: its driver takes a moment, and it has no address yet."""
-    host.wait(
-        lambda: guest.ask(f"net-address {ADDRESS}", "net-address")["done"] == "yes",
-        60,
-        f"{when}: the guest has its card, and gives it its address",
-        every=1,
-    )
-    host.prove(f"{when}: the guest's virtio_net driver has the card again")
 
 
 def uses_edu(host, guest, when):

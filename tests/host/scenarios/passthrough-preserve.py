@@ -3,7 +3,7 @@
 
 import json
 
-from lib import api, disks, nvme, passed, root, updates
+from lib import api, disks, edu, nvme, passed, root, updates
 from lib.guest import Guest
 
 NVME = nvme.ADDRESS
@@ -24,7 +24,7 @@ def run(host):
     image = disks.make(host, "real", {"size": 64, "ext4": True})
     host.needs["qemu"] = [
         *nvme.device(image),
-        *("-device", "edu,addr=08.0,dma_mask=0xffffffffff"),
+        *edu.device(EDU),
     ]
     host.measure(f"boot of host kernel {host.old}", host.boot())
     for address in (NVME, EDU):

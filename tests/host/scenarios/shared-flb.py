@@ -9,13 +9,12 @@ next kernel finds it. A device that shares its requester ID with others is refus
 import json
 import re
 
-from lib import handover
+from lib import edu, handover
 from lib.edu import Edu, faults
 
 # The second is behind the port, the last behind a bridge to conventional PCI.
 ADDRESSES = ["0000:00:05.0", "0000:01:00.0", "0000:00:07.0"]
 SHARES = "0000:02:01.0"
-MASK = "dma_mask=0xffffffffff"
 
 SCENARIO = {
     "memory": 1536,
@@ -25,8 +24,10 @@ SCENARIO = {
     "cmdline": "liveupdate_devices=on",
     "qemu": [
         *("-device", "pcie-root-port,id=rp0,chassis=1,slot=1,addr=06.0", "-device", "i82801b11-bridge,id=pci0,addr=08.0"),
-        *("-device", f"edu,addr=05.0,{MASK}", "-device", f"edu,bus=rp0,addr=00.0,{MASK}", "-device", f"edu,addr=07.0,{MASK}"),
-        *("-device", f"edu,bus=pci0,addr=01.0,{MASK}"),
+        *edu.device(ADDRESSES[0]),
+        *edu.device(ADDRESSES[1], "rp0"),
+        *edu.device(ADDRESSES[2]),
+        *edu.device(SHARES, "pci0"),
     ],
     "programs": ["dma-keep", "luoctl"],
 }
