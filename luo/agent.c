@@ -43,6 +43,13 @@ static const char *const type_names[] = {
 static const char *const event_names[] = {
 	[AGENT_EVENT_PHASE] = "phase",
 	[AGENT_EVENT_EXIT] = "exit",
+	[AGENT_EVENT_DEVICE] = "device",
+};
+
+static const char *const device_whats[AGENT_DEVICE_WHAT_MAX] = {
+	[AGENT_DEVICE_ERROR] = "error", [AGENT_DEVICE_WANTED] = "wanted",
+	[AGENT_DEVICE_STAYS] = "stays", [AGENT_DEVICE_TAKEN_AWAY] = "taken-away",
+	[AGENT_DEVICE_GONE] = "gone",
 };
 
 static int find_name(const char *const *names, unsigned int count, const char *name)
@@ -87,6 +94,11 @@ int agent_phase_parse(const char *name, enum agent_phase *ret)
 static bool is_alnum(char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+const char *agent_device_what_name(enum agent_device_what what)
+{
+	return (unsigned int)what < AGENT_DEVICE_WHAT_MAX ? device_whats[what] : "unknown";
 }
 
 bool agent_id_is_valid(const char *id)
@@ -350,8 +362,32 @@ json_t *agent_event_to_json(const struct agent_event *event)
 	if (event->kind == AGENT_EVENT_PHASE)
 		return json_pack("{s:s, s:s, s:s}", "type", "event", "event", "phase", "phase",
 				 agent_phase_name(event->phase));
+	if (event->kind == AGENT_EVENT_DEVICE)
+		return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", "event", "event",
+				 "device", "device", event->device.id, "host",
+				 event->device.host ? event->device.host : "", "what",
+				 agent_device_what_name(event->device.what), "message",
+				 event->device.message ? event->device.message : "");
 	return json_pack("{s:s, s:s, s:s}", "type", "event", "event", "exit", "reason",
 			 event->reason ? event->reason : "");
+}
+
+static void read_device(struct message_reader *m, struct agent_device *device)
+{
+	const char *what;
+	int i;
+
+	*device = (struct agent_device){
+		.id = json_get_string(&m->r, "device", "", 64),
+		.host = json_get_string(&m->r, "host", "", 64),
+		.message = json_get_string(&m->r, "message", "", ERROR_MESSAGE_MAX),
+	};
+	what = json_get_string(&m->r, "what", "", 32);
+	i = find_name(device_whats, ARRAY_SIZE(device_whats), what);
+	require(m, "device");
+	if (i < 0)
+		problem_add(&m->problems, "what: unknown \"%s\"", what);
+	device->what = (enum agent_device_what)MAX_OF(i, 0);
 }
 
 int agent_event_from_json(json_t *message, struct agent_event *ret, struct error *err)
@@ -370,6 +406,9 @@ int agent_event_from_json(json_t *message, struct agent_event *ret, struct error
 		break;
 	case AGENT_EVENT_EXIT:
 		event.reason = json_get_string(&m.r, "reason", "", 64);
+		break;
+	case AGENT_EVENT_DEVICE:
+		read_device(&m, &event.device);
 		break;
 	default:
 		problem_add(&m.problems, "event: unknown event \"%s\"", name);

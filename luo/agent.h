@@ -48,6 +48,8 @@
  *          "error":{"errno":12, "message":"..."}}
  *   vmm   {"type":"event", "event":"phase", "phase":"running"}
  *   vmm   {"type":"event", "event":"exit", "reason":"poweroff"}
+ *   vmm   {"type":"event", "event":"device", "device":"nic0", "host":"0000:65:00.0",
+ *          "what":"error", "message":"..."}                  of a device that is passed through
  *
  * "thaw": frozen -> prepared: the vCPUs run, the files stay preserved, freeze may follow again.
  * "abort" of a VM that is running already succeeds and changes nothing. Requests are answered in
@@ -164,12 +166,33 @@ struct agent_reply {
 enum agent_event_kind {
 	AGENT_EVENT_PHASE,
 	AGENT_EVENT_EXIT,
+	AGENT_EVENT_DEVICE,
+};
+
+/* What has happened to a device of the host that a VM has. */
+enum agent_device_what {
+	AGENT_DEVICE_ERROR,	 /* it has failed: the guest is asked to give it up */
+	AGENT_DEVICE_WANTED,	 /* the host wants it back: the same */
+	AGENT_DEVICE_STAYS,	 /* the guest has not given it up, and keeps it */
+	AGENT_DEVICE_TAKEN_AWAY, /* the guest has not given it up, and is without it */
+	AGENT_DEVICE_GONE,	 /* the VM is without it */
+	AGENT_DEVICE_WHAT_MAX,
+};
+
+const char *agent_device_what_name(enum agent_device_what what);
+
+struct agent_device {
+	const char *id;	  /* in the VM's configuration; 1 to 63 bytes */
+	const char *host; /* its PCI address there; "" when not told */
+	enum agent_device_what what;
+	const char *message; /* for the user */
 };
 
 struct agent_event {
 	enum agent_event_kind kind;
 	enum agent_phase phase; /* of "phase" */
 	const char *reason; /* of "exit": "poweroff", "reboot", "killed" ...; at most 63 bytes */
+	struct agent_device device; /* of "device" */
 };
 
 /* Letters, digits, '-', '_', '.'; starts with a letter or digit; at most LUO_VM_ID_MAX bytes. */

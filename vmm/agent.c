@@ -365,6 +365,27 @@ void agent_config_changed(struct agent *a)
 		say_hello(a);
 }
 
+void agent_say_device(struct agent *a, const struct device_news *news)
+{
+	static const enum agent_device_what map[DEVICE_NEWS_MAX] = {
+		[DEVICE_NEWS_ERROR] = AGENT_DEVICE_ERROR,
+		[DEVICE_NEWS_WANTED] = AGENT_DEVICE_WANTED,
+		[DEVICE_NEWS_STAYS] = AGENT_DEVICE_STAYS,
+		[DEVICE_NEWS_TAKEN_AWAY] = AGENT_DEVICE_TAKEN_AWAY,
+		[DEVICE_NEWS_GONE] = AGENT_DEVICE_GONE,
+	};
+	const struct agent_event event = {
+		.kind = AGENT_EVENT_DEVICE,
+		.device = {.id = news->id,
+			   .host = news->host,
+			   .what = map[news->kind],
+			   .message = news->text},
+	};
+
+	if (a && a->fd >= 0)
+		say(a, agent_event_to_json(&event));
+}
+
 void agent_say_exit(struct agent *a, const char *reason)
 {
 	const struct agent_event event = {.kind = AGENT_EVENT_EXIT, .reason = reason};

@@ -15,8 +15,9 @@ int agent_new(struct vm *vm, struct loop *loop, const char *path, struct agent *
 	      struct error *err);
 void agent_free(struct agent *agent); /* NULL is fine */
 
-void agent_phase_changed(struct agent *agent, enum update_phase phase); /* NULL is fine */
-void agent_config_changed(struct agent *agent);				/* NULL is fine */
-void agent_say_exit(struct agent *agent, const char *reason);		/* NULL is fine */
+void agent_phase_changed(struct agent *agent, enum update_phase phase);	    /* NULL is fine */
+void agent_config_changed(struct agent *agent);				    /* NULL is fine */
+void agent_say_device(struct agent *agent, const struct device_news *news); /* NULL is fine */
+void agent_say_exit(struct agent *agent, const char *reason);		    /* NULL is fine */
 
 #endif

@@ -81,7 +81,7 @@ static int make_devices(struct machine *m, const struct kept_devices *kept, stru
 		.control = &m->control,
 		.kept = kept,
 		.gone = machine_device_gone,
-		.withdrawn = machine_device_withdrawn,
+		.told = machine_device_told,
 		.opaque = m,
 	};
 	int r = arch_platform_new(&platform, &m->platform, err);

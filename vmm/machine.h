@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "base/state.h"
 #include "vmm/config.h"
+#include "vmm/device_news.h"
 #include "vmm/guest_memory.h"
 
 struct machine;
@@ -26,6 +27,7 @@ enum machine_event {
 					out of it, or was found waiting to be woken (halted, or an
 					AP not yet started); vmm/vcpu.h tells how that is seen */
 	MACHINE_EVENT_DEVICE_GONE,   /* the guest has given a device back */
+	MACHINE_EVENT_DEVICE_NEWS,   /* machine_take_news() has something */
 };
 
 /* On the loop's thread, one at a time: the machine may be freed in it. err is for
@@ -131,6 +133,9 @@ void machine_give_up(struct machine *machine);
  * only now comes back at once.
  */
 void machine_take_back(struct machine *machine, bool updated);
+
+/* The next of what has happened to its devices of the host, in that order. False: no more. */
+bool machine_take_news(struct machine *machine, struct device_news *ret);
 
 /* As virtio_blk_resize(); may wait for the disk's thread. -ENOENT: no disk has that id. */
 int machine_resize_disk(struct machine *machine, const char *id, uint64_t size, struct error *err);

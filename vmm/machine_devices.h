@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "base/state.h"
 #include "vmm/config.h"
+#include "vmm/device_news.h"
 #include "vmm/guest_memory.h"
 #include "vmm/machine_pci.h"
 
@@ -30,9 +31,8 @@ struct machine_devices_params {
 	const struct kept_devices *kept;
 	/* A guest gave the device of that name back and it is gone. May be NULL. */
 	void (*gone)(void *opaque, const char *name);
-	/* The guest is asked to give a device of the host up for good, because the host wants it or
-	 * it has failed. May be NULL. */
-	void (*withdrawn)(void *opaque, const char *name);
+	/* Something has happened to a device of the host. May be NULL. */
+	void (*told)(void *opaque, const struct device_news *news);
 	void *opaque;
 };
 

@@ -10,8 +10,8 @@
 /* Those that end the guest come last, and of these the worst first: the callback may free the
  * machine then. */
 static const enum machine_event delivery_order[] = {
-	MACHINE_EVENT_ALL_VCPUS_RAN, MACHINE_EVENT_DEVICE_GONE, MACHINE_EVENT_CRASHED,
-	MACHINE_EVENT_POWEROFF,	     MACHINE_EVENT_RESET,
+	MACHINE_EVENT_ALL_VCPUS_RAN, MACHINE_EVENT_DEVICE_NEWS, MACHINE_EVENT_DEVICE_GONE,
+	MACHINE_EVENT_CRASHED,	     MACHINE_EVENT_POWEROFF,	MACHINE_EVENT_RESET,
 };
 
 static void wake(struct machine_events *events)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Devices of the host, which a guest gives up before an update and gets back after it. */
+#include <stdio.h>
+#include <string.h>
+
 #include "base/log.h"
 #include "base/util.h"
 #include "vmm/machine_priv.h"
@@ -21,6 +24,59 @@ static void bring_back(struct machine *m, struct vfio_pci_config *device)
 		  device->id, error_message(&err));
 }
 
+void machine_device_told(void *opaque, const struct device_news *news)
+{
+	static const enum log_level levels[DEVICE_NEWS_MAX] = {
+		[DEVICE_NEWS_ERROR] = LOG_LEVEL_ERROR,
+		[DEVICE_NEWS_WANTED] = LOG_LEVEL_WARNING,
+		[DEVICE_NEWS_STAYS] = LOG_LEVEL_WARNING,
+		[DEVICE_NEWS_TAKEN_AWAY] = LOG_LEVEL_WARNING,
+		[DEVICE_NEWS_GONE] = LOG_LEVEL_INFO,
+	};
+	struct machine *m = opaque;
+	struct vfio_pci_config *device = vm_config_find_passed(&m->config, news->id);
+
+	if (news->host[0])
+		log_at(levels[news->kind], "device %s (%s): %s", news->id, news->host, news->text);
+	else
+		log_at(levels[news->kind], "device %s: %s", news->id, news->text);
+	/* The guest is asked for it, and it does not come back. */
+	if (device && (news->kind == DEVICE_NEWS_ERROR || news->kind == DEVICE_NEWS_WANTED))
+		device->asked = false;
+	if (m->news_count == MACHINE_NEWS_MAX)
+		return;
+	m->news[m->news_count++] = *news;
+	machine_events_tell(&m->events, MACHINE_EVENT_DEVICE_NEWS, NULL);
+}
+
+bool machine_take_news(struct machine *m, struct device_news *ret)
+{
+	if (m->news_count == 0)
+		return false;
+	*ret = m->news[0];
+	m->news_count--;
+	memmove(&m->news[0], &m->news[1], m->news_count * sizeof(m->news[0]));
+	return true;
+}
+
+/* Out of the configuration, too. */
+static void forget(struct machine *m, const char *name)
+{
+	const struct vfio_pci_config *device = vm_config_find_passed(&m->config, name);
+	struct device_news news = {.kind = DEVICE_NEWS_GONE,
+				   .text = "the guest is without it: vm.add-device gives it back"};
+
+	snprintf(news.id, sizeof(news.id), "%s", name);
+	if (device)
+		snprintf(news.host, sizeof(news.host), "%s", device->host);
+	vm_config_forget_device(&m->config, name);
+	/* Of the others, the configuration tells enough. */
+	if (device)
+		machine_device_told(m, &news);
+	else
+		log_info("%s: the guest has given the device back", name);
+}
+
 void machine_device_gone(void *opaque, const char *name)
 {
 	struct machine *m = opaque;
@@ -34,19 +90,9 @@ void machine_device_gone(void *opaque, const char *name)
 		if (!m->giving_up)
 			bring_back(m, device);
 	} else {
-		log_info("%s: the guest has given the device back", name);
-		vm_config_forget_device(&m->config, name);
+		forget(m, name);
 	}
 	machine_events_tell(&m->events, MACHINE_EVENT_DEVICE_GONE, NULL);
-}
-
-void machine_device_withdrawn(void *opaque, const char *name)
-{
-	struct machine *m = opaque;
-	struct vfio_pci_config *device = vm_config_find_passed(&m->config, name);
-
-	if (device)
-		device->asked = false;
 }
 
 int machine_keep_devices(struct machine *m, bool all, struct kept_devices *ret, struct error *err)

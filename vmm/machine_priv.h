@@ -29,6 +29,9 @@ struct machine_events {
 	void *opaque;
 };
 
+/* More than that at once is in the log alone. */
+#define MACHINE_NEWS_MAX 16U
+
 struct machine {
 	struct vm_config config;
 	struct loop *loop;     /* borrowed */
@@ -45,6 +48,9 @@ struct machine {
 	struct machine_control control; /* what devices ask the machine by */
 	bool devices_run; /* not drained, not just loaded, not before the first start */
 	struct machine_events events;
+	/* Not taken yet, the oldest first. */
+	struct device_news news[MACHINE_NEWS_MAX];
+	unsigned int news_count;
 	/* In the order of loading. */
 	struct state_object objects[MACHINE_OBJECTS_MAX];
 	size_t object_count;
@@ -65,8 +71,7 @@ void machine_events_tell(struct machine_events *events, enum machine_event event
 
 /* machine_passthrough.c. As struct machine_devices_params has it; opaque: struct machine. */
 void machine_device_gone(void *opaque, const char *name);
-/* The guest is asked for it, and it does not come back. */
-void machine_device_withdrawn(void *opaque, const char *name);
+void machine_device_told(void *opaque, const struct device_news *news);
 
 /* machine_memory.c. Guest RAM for the vCPUs; the controller of what is added, and its ports. */
 int machine_memory_slots(struct machine *m, struct error *err);

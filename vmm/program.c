@@ -39,6 +39,20 @@ static void on_phase(void *opaque, enum update_phase phase)
 	manager_on_phase(&p->manager, phase, vm_session(p->vm));
 }
 
+static void on_config(void *opaque)
+{
+	const struct program *p = opaque;
+
+	agent_config_changed(p->agent);
+}
+
+static void on_device(void *opaque, const struct device_news *news)
+{
+	const struct program *p = opaque;
+
+	agent_say_device(p->agent, news);
+}
+
 static void on_exit_of_vm(void *opaque, int exit_code, const char *reason)
 {
 	struct program *p = opaque;
@@ -65,7 +79,12 @@ static int on_confine(void *opaque, const struct vm_config *config, bool last, s
 }
 
 static const struct vm_callbacks callbacks = {
-	.phase = on_phase, .exit = on_exit_of_vm, .confine = on_confine};
+	.phase = on_phase,
+	.config = on_config,
+	.device = on_device,
+	.exit = on_exit_of_vm,
+	.confine = on_confine,
+};
 
 /* ---- Signals. ---- */
 

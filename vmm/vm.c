@@ -37,6 +37,18 @@ void vm_end(struct vm *vm, int exit_code, const char *reason)
 	vm->callbacks->exit(vm->opaque, exit_code, reason);
 }
 
+static void tell_news(struct vm *vm)
+{
+	struct device_news news;
+
+	while (vm->parts.machine && machine_take_news(vm->parts.machine, &news)) {
+		if (news.kind == DEVICE_NEWS_GONE)
+			vm_config_changed(vm);
+		if (vm->callbacks->device)
+			vm->callbacks->device(vm->opaque, &news);
+	}
+}
+
 /* Noted here, dealt with in a turn of its own. */
 static void on_machine_event(void *opaque, enum machine_event event, const struct error *err)
 {
@@ -48,6 +60,9 @@ static void on_machine_event(void *opaque, enum machine_event event, const struc
 		break;
 	case MACHINE_EVENT_DEVICE_GONE:
 		vm_raise(vm, VM_PENDING_DEVICE_GONE);
+		break;
+	case MACHINE_EVENT_DEVICE_NEWS:
+		tell_news(vm);
 		break;
 	case MACHINE_EVENT_RESET:
 		vm_raise(vm, VM_PENDING_RESET);

@@ -12,6 +12,7 @@
 
 #include "base/loop.h"
 #include "vmm/config.h"
+#include "vmm/device_news.h"
 #include "vmm/update/phases.h"
 #include "vmm/update/source.h"
 
@@ -63,6 +64,10 @@ struct vm_callbacks {
 	void (*phase)(void *opaque, enum update_phase phase);
 	/* The VM is over. exit_code: of the process; reason: one word for the agent and the log. */
 	void (*exit)(void *opaque, int exit_code, const char *reason);
+	/* What is configured has changed: a device of the host came or went. NULL: nothing. */
+	void (*config)(void *opaque);
+	/* Something has happened to a device of the host. NULL: nothing. */
+	void (*device)(void *opaque, const struct device_news *news);
 	/* What vm_parts.confine is; NULL: nothing. */
 	int (*confine)(void *opaque, const struct vm_config *config, bool last, struct error *err);
 };

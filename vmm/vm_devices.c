@@ -83,6 +83,13 @@ static int read_devices(json_t *devices, struct vm_config *config, struct error 
 	return problems_result(&problems, err);
 }
 
+void vm_config_changed(struct vm *vm)
+{
+	vm_parts_learn(&vm->parts);
+	if (vm->callbacks->config)
+		vm->callbacks->config(vm->opaque);
+}
+
 int vm_add_devices(struct vm *vm, json_t *devices, struct error *err)
 {
 	struct vm_config config;
@@ -99,7 +106,7 @@ int vm_add_devices(struct vm *vm, json_t *devices, struct error *err)
 	confine_explain(&config, r, err);
 	if (r < 0)
 		return r;
-	vm_parts_learn(&vm->parts);
+	vm_config_changed(vm);
 	if (machine_hvc(vm->parts.machine))
 		log_info("hvc: %s", machine_hvc(vm->parts.machine));
 	return 0;

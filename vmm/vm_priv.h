@@ -53,6 +53,9 @@ int vm_request_snapshot(struct vm *vm, const struct vm_request *request, vm_done
 int vm_request_restore(struct vm *vm, const struct vm_request *request, vm_done_fn *done,
 		       void *opaque, struct error *err);
 
+/* vm_devices.c. Devices came or went. */
+void vm_config_changed(struct vm *vm);
+
 /* vm.c */
 void vm_raise(struct vm *vm, unsigned int pending);
 /* An edge is over: what came while it was under way can be dealt with. */

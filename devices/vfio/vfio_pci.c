@@ -109,6 +109,18 @@ struct pci_device *vfio_pci_function(struct vfio_pci *v)
 	return v->function;
 }
 
+/* vfio_pci_command_changed() keeps decoding on; a device without BARs of a kind has no such bit. */
+bool vfio_pci_is_lost(struct vfio_pci *v)
+{
+	const unsigned int decoding = PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
+	uint64_t size = 0;
+
+	for (unsigned int i = 0; i < PCI_BAR_COUNT; i++)
+		size |= vfio_device_bar(v->device, i)->size;
+	return vfio_read(v->device, VFIO_CONFIG_SPACE, PCI_VENDOR_ID, 2) == UINT16_MAX ||
+	       (size && !(vfio_read(v->device, VFIO_CONFIG_SPACE, PCI_COMMAND, 2) & decoding));
+}
+
 const char *vfio_pci_name(const struct vfio_pci *v)
 {
 	return v->name;

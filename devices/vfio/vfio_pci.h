@@ -61,6 +61,9 @@ void vfio_pci_free(struct vfio_pci *v);
 
 struct pci_device *vfio_pci_function(struct vfio_pci *v); /* borrowed */
 const char *vfio_pci_name(const struct vfio_pci *v);	  /* "0000:65:00.0", "fd 7" */
+/* It does not answer at its BARs any more: its host has reset it beneath the guest, as after a
+ * fatal error, or it is off the bus. Only giving it up and opening it again mends that. */
+bool vfio_pci_is_lost(struct vfio_pci *v);
 
 /* ---- A device that stays with its guest through an update (vfio_pci_update.c). ---- */
 

@@ -30,6 +30,10 @@ static void print_event(const char *kind, const json_t *data)
 		       why[0] ? ": " : "", why);
 	else if (strcmp(kind, "vm-removed") == 0)
 		printf("vm %s: forgotten\n", doc_string(data, "id"));
+	else if (strcmp(kind, "device") == 0)
+		printf("vm %s: device %s: %s: %s\n", doc_string(data, "id"),
+		       doc_string(data, "device"), doc_string(data, "what"),
+		       doc_string(data, "message"));
 	else if (strcmp(kind, "update") == 0)
 		printf("update %s: %s\n", doc_string(data, "id"), doc_string(data, "state"));
 	else if (strcmp(kind, "reset") == 0)

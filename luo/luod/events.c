@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "luo/agent.h"
 #include "luo/luod/registry.h"
 #include "luo/luod/view.h"
 
@@ -175,6 +176,20 @@ void events_compare(struct events *events, struct registry *reg)
 		compare_vm(events, record);
 	/* Last: who hears that an update has ended has heard of its VMs. */
 	compare_update(events, reg);
+}
+
+void events_add_device(struct events *events, const struct vm_record *record,
+		       const struct agent_device *device)
+{
+	json_t *data =
+		json_pack("{s:s, s:s, s:s, s:s}", "id", record->id, "device", device->id, "what",
+			  agent_device_what_name(device->what), "message", device->message);
+
+	if (data && device->host[0])
+		json_object_set_new(data, "host", json_string(device->host));
+	if (data)
+		add(events, "device", record->id, record->owner, data);
+	json_decref(data);
 }
 
 uint64_t events_newest(const struct events *events)

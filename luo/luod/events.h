@@ -9,6 +9,10 @@
  *   event: vm          data: {"id", "phase", "connected", "preserve", "resume"?, "why"?}
  *   event: vm-removed  data: {"id"}
  *   event: update      data: {"id", "state", "ended"}
+ *
+ * What happens to a device of a VM leaves no trace in the registry, and is told by itself:
+ *
+ *   event: device      data: {"id", "device", "host"?, "what", "message"}
  */
 #ifndef HOLDFAST_LUOD_EVENTS_H
 #define HOLDFAST_LUOD_EVENTS_H
@@ -27,8 +31,10 @@
 /* "<instance of luod>.<number>", with its NUL. */
 #define EVENT_ID_SIZE 48
 
+struct agent_device;
 struct events;
 struct registry;
+struct vm_record;
 
 struct event {
 	uint64_t seq;
@@ -43,6 +49,10 @@ void events_free(struct events *events); /* NULL is fine */
 
 /* Adds an event for each difference between the registry and what was told. */
 void events_compare(struct events *events, struct registry *reg);
+
+/* Adds one of a device of that VM. */
+void events_add_device(struct events *events, const struct vm_record *record,
+		       const struct agent_device *device);
 
 /* The number of the newest event, 0 before the first. */
 uint64_t events_newest(const struct events *events);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "luo/luod/adopt.h"
+#include "luo/luod/events.h"
 #include "luo/luod/lifecycle.h"
 #include "luo/luod/peer.h"
 
@@ -273,6 +274,18 @@ void vm_on_reply(struct vm *vm, const struct agent_reply *reply, const int *fds,
 	end_request(vm, result, &err);
 }
 
+static void on_device_event(struct vm *vm, const struct agent_device *device)
+{
+	/* That it is gone is what was asked for. */
+	const enum log_level level =
+		device->what == AGENT_DEVICE_GONE ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
+
+	log_at(level, "vm %s: device %s%s%s: %s", vm->record->id, device->id,
+	       device->host[0] ? " of the host at " : "", device->host, device->message);
+	events_add_device(vm->luod->events, vm->record, device);
+	luod_changed(vm->luod);
+}
+
 void vm_on_event(struct vm *vm, const struct agent_event *event)
 {
 	switch (event->kind) {
@@ -286,6 +299,9 @@ void vm_on_event(struct vm *vm, const struct agent_event *event)
 		vm->record->status = VM_STOPPED;
 		registry_set_text(vm->record->why, sizeof(vm->record->why), event->reason);
 		luod_changed(vm->luod);
+		break;
+	case AGENT_EVENT_DEVICE:
+		on_device_event(vm, &event->device);
 		break;
 	}
 }

@@ -28,6 +28,8 @@ struct machine {
 	void *opaque;
 	struct loop_timer *timer;
 	unsigned int events; /* bits to be told by the timer, one at a time */
+	struct device_news news[4];
+	unsigned int news_count;
 	uint64_t reg;
 	bool running;
 	bool drained;
@@ -116,9 +118,9 @@ static void tell_next(void *opaque)
 {
 	struct machine *m = opaque;
 	/* As the real one: what ends nothing first. */
-	static const enum machine_event order[] = {MACHINE_EVENT_ALL_VCPUS_RAN,
-						   MACHINE_EVENT_DEVICE_GONE, MACHINE_EVENT_CRASHED,
-						   MACHINE_EVENT_POWEROFF, MACHINE_EVENT_RESET};
+	static const enum machine_event order[] = {
+		MACHINE_EVENT_ALL_VCPUS_RAN, MACHINE_EVENT_DEVICE_NEWS, MACHINE_EVENT_DEVICE_GONE,
+		MACHINE_EVENT_CRASHED,	     MACHINE_EVENT_POWEROFF,	MACHINE_EVENT_RESET};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
 		const struct error crash = {.code = -EFAULT, .message = "fake crash"};
@@ -368,6 +370,22 @@ void machine_hand_over(struct machine *m _unused_, bool over)
 void fake_forget_device(struct machine *m, const char *id)
 {
 	vm_config_forget_device(&m->config, id);
+}
+
+void fake_tell_news(struct machine *m, const struct device_news *news)
+{
+	assert_true(m->news_count < ARRAY_SIZE(m->news));
+	m->news[m->news_count++] = *news;
+	fake_tell(m, MACHINE_EVENT_DEVICE_NEWS);
+}
+
+bool machine_take_news(struct machine *m, struct device_news *ret)
+{
+	if (m->news_count == 0)
+		return false;
+	*ret = m->news[0];
+	memmove(m->news, m->news + 1, --m->news_count * sizeof(*m->news));
+	return true;
 }
 
 void fake_give_up_device(struct machine *m)

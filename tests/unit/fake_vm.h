@@ -71,6 +71,8 @@ void fake_give_back_rng(struct machine *m);
 void fake_forget_device(struct machine *m, const char *id);
 /* It gives up one of the devices of the host that it was asked for. */
 void fake_give_up_device(struct machine *m);
+/* Something happens to a device of the host. */
+void fake_tell_news(struct machine *m, const struct device_news *news);
 /* What a guest does. */
 void fake_tell(struct machine *m, enum machine_event event);
 

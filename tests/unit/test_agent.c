@@ -201,6 +201,33 @@ static void test_event(void **state _unused_)
 	json_decref(message);
 }
 
+static void test_device_event(void **state _unused_)
+{
+	static const char *const whats[AGENT_DEVICE_WHAT_MAX] = {"error", "wanted", "stays",
+								 "taken-away", "gone"};
+	struct error err = ERROR_INIT;
+
+	for (unsigned int i = 0; i < AGENT_DEVICE_WHAT_MAX; i++) {
+		const struct agent_event in = {.kind = AGENT_EVENT_DEVICE,
+					       .device = {.id = "nic0",
+							  .host = i ? "0000:65:00.0" : NULL,
+							  .what = (enum agent_device_what)i,
+							  .message = "has failed"}};
+		json_t *message = agent_event_to_json(&in);
+		struct agent_event out;
+
+		assert_string_equal(json_string_value(json_object_get(message, "what")), whats[i]);
+		assert_int_equal(agent_event_from_json(message, &out, &err), 0);
+		assert_int_equal(out.kind, AGENT_EVENT_DEVICE);
+		assert_string_equal(out.device.id, "nic0");
+		assert_string_equal(out.device.host, i ? "0000:65:00.0" : "");
+		assert_int_equal(out.device.what, i);
+		assert_string_equal(out.device.message, "has failed");
+		json_decref(message);
+	}
+	assert_string_equal(agent_device_what_name(AGENT_DEVICE_WHAT_MAX), "unknown");
+}
+
 /* text is refused as each of the messages, for its own reason as `says` tells. */
 static void refuse(enum agent_message_type type, const char *text, const char *says)
 {
@@ -281,6 +308,11 @@ static void test_refused(void **state _unused_)
 	refuse(AGENT_EVENT, "{\"type\":\"event\",\"event\":\"phase\"}", "phase: missing");
 	refuse(AGENT_EVENT, "{\"type\":\"event\",\"event\":\"exit\",\"phase\":\"running\"}",
 	       "phase: unknown key");
+	refuse(AGENT_EVENT, "{\"type\":\"event\",\"event\":\"device\",\"what\":\"error\"}",
+	       "device: missing");
+	refuse(AGENT_EVENT,
+	       "{\"type\":\"event\",\"event\":\"device\",\"device\":\"a\",\"what\":\"odd\"}",
+	       "what: unknown");
 }
 
 static void test_type_refused(void **state _unused_)
@@ -302,8 +334,8 @@ int main(void)
 		cmocka_unit_test(test_names),	     cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_hello),	     cmocka_unit_test(test_request),
 		cmocka_unit_test(test_reply),	     cmocka_unit_test(test_tokens),
-		cmocka_unit_test(test_event),	     cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_type_refused),
+		cmocka_unit_test(test_device_event), cmocka_unit_test(test_event),
+		cmocka_unit_test(test_refused),	     cmocka_unit_test(test_type_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

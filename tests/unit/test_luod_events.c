@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
+#include "luo/agent.h"
 #include "luo/luod/events.h"
 #include "luo/luod/registry.h"
 
@@ -211,6 +212,32 @@ static void test_ids(void **state)
 	events_free(other);
 }
 
+static void test_device(void **state)
+{
+	struct bench *b = *state;
+	struct vm_record *record = registry_add(&b->reg, "web1");
+	struct agent_device device = {.id = "nic0",
+				      .host = "0000:65:00.0",
+				      .what = AGENT_DEVICE_ERROR,
+				      .message = "has \"failed\""};
+
+	record->owner = 1000;
+	events_add_device(b->events, record, &device);
+	assert_event(b, 1, "device",
+		     "{\"id\":\"web1\",\"device\":\"nic0\",\"what\":\"error\","
+		     "\"message\":\"has \\\"failed\\\"\",\"host\":\"0000:65:00.0\"}");
+	assert_string_equal(next(b, 0)->vm, "web1");
+	assert_int_equal(next(b, 0)->owner, 1000);
+	/* The same once more is another. */
+	device.host = "";
+	device.what = AGENT_DEVICE_GONE;
+	events_add_device(b->events, record, &device);
+	events_add_device(b->events, record, &device);
+	assert_event(b, 3, "device",
+		     "{\"id\":\"web1\",\"device\":\"nic0\",\"what\":\"gone\","
+		     "\"message\":\"has \\\"failed\\\"\"}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +246,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bounds, up, down),
 		cmocka_unit_test_setup_teardown(test_bytes, up, down),
 		cmocka_unit_test_setup_teardown(test_ids, up, down),
+		cmocka_unit_test_setup_teardown(test_device, up, down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -338,6 +338,42 @@ static void test_reports(void **state _unused_)
 	assert_int_equal(events[VFIO_PCI_EVENT_ERROR], 0);
 }
 
+static void test_error_is_reported(void **state _unused_)
+{
+	struct vfio_pci_counters counters;
+
+	fake_vfio.irqs[VFIO_IRQ_ERROR] = 1;
+	open_device();
+	for (unsigned int i = 1; i <= 2; i++) {
+		assert_int_equal(eventfd_write(vectors(VFIO_IRQ_ERROR)[0], 1), 0);
+		loop_until(loop, events[VFIO_PCI_EVENT_ERROR] == i);
+	}
+	vfio_pci_get_counters(v, &counters);
+	assert_int_equal(counters.errors, 2);
+	assert_int_equal(counters.requests, 0);
+}
+
+/* After a reset that it was not asked for, a device decodes nothing (PCI 3.0, 6.2.2); one that has
+ * gone answers ones (6.1). */
+static void test_lost(void **state _unused_)
+{
+	uint32_t identity = fake_vfio_config_get(0, 4);
+
+	open_device();
+	assert_false(vfio_pci_is_lost(v));
+	put(SPEC_COMMAND, SPEC_CMD_MEMORY | SPEC_CMD_MASTER, 2);
+	assert_false(vfio_pci_is_lost(v));
+	put(SPEC_COMMAND, 0, 2);
+	assert_false(vfio_pci_is_lost(v));
+	fake_vfio_config_put(SPEC_COMMAND, 0, 2);
+	assert_true(vfio_pci_is_lost(v));
+	fake_vfio_config_put(SPEC_COMMAND, SPEC_CMD_MEMORY, 2);
+	assert_false(vfio_pci_is_lost(v));
+	fake_vfio_config_put(0, UINT32_MAX, 4);
+	assert_true(vfio_pci_is_lost(v));
+	fake_vfio_config_put(0, identity, 4);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -357,6 +393,8 @@ int main(void)
 		T(test_msix_of_fixed_size),
 		T(test_msix_in_two_bars),
 		T(test_reports),
+		T(test_error_is_reported),
+		T(test_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

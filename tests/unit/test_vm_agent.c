@@ -199,6 +199,61 @@ static void test_another_configuration_is_told(void **state _unused_)
 	agent_config_changed(NULL);
 }
 
+static void expect_device(const char *what)
+{
+	struct agent_event event;
+	struct error err = ERROR_INIT;
+
+	receive();
+	assert_int_equal(agent_event_from_json(t.message, &event, &err), 0);
+	assert_int_equal(event.kind, AGENT_EVENT_DEVICE);
+	assert_string_equal(event.device.id, "nic0");
+	assert_string_equal(event.device.host, "0000:65:00.0");
+	assert_string_equal(agent_device_what_name(event.device.what), what);
+	assert_string_equal(event.device.message, "has failed");
+}
+
+/* In their order; and what luod knows of the VM is right before it hears that a device is gone. */
+static void test_devices_are_told_of(void **state _unused_)
+{
+	static const char *const whats[DEVICE_NEWS_MAX - 1] = {"error", "wanted", "stays",
+							       "taken-away"};
+	struct device_news news = {.id = "nic0", .host = "0000:65:00.0", .text = "has failed"};
+	struct agent_hello hello;
+	struct error err = ERROR_INIT;
+
+	new_vm(false);
+	accept_hello("running");
+	for (unsigned int i = 0; i < ARRAY_SIZE(whats); i++) {
+		news.kind = (enum device_news_kind)i;
+		fake_tell_news(fake.machine, &news);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(whats); i++)
+		expect_device(whats[i]);
+	news.kind = DEVICE_NEWS_GONE;
+	fake_tell_news(fake.machine, &news);
+	receive();
+	assert_int_equal(agent_hello_from_json(t.message, &hello, &err), 0);
+	expect_device("gone");
+	agent_say_device(NULL, &news);
+}
+
+static void test_plugged_devices_are_told(void **state _unused_)
+{
+	json_t *devices = json_pack("{s:{s:s}}", "balloon", "size", "0");
+	struct agent_hello hello;
+	struct error err = ERROR_INIT;
+
+	new_vm(false);
+	accept_hello("running");
+	if (vm_add_devices(t.vm, devices, &err) < 0)
+		fail_msg("%s", err.message);
+	json_decref(devices);
+	receive();
+	assert_int_equal(agent_hello_from_json(t.message, &hello, &err), 0);
+	assert_non_null(json_object_get(hello.config, "balloon"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +266,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_luod_comes_late, start, stop),
 		cmocka_unit_test_setup_teardown(test_nonsense, start, stop),
 		cmocka_unit_test_setup_teardown(test_another_configuration_is_told, start, stop),
+		cmocka_unit_test_setup_teardown(test_devices_are_told_of, start, stop),
+		cmocka_unit_test_setup_teardown(test_plugged_devices_are_told, start, stop),
 		cmocka_unit_test_setup_teardown(test_power_off_is_told, start, stop),
 	};
 

@@ -28,7 +28,18 @@ static void on_exit_of_vm(void *o _unused_, int exit_code _unused_, const char *
 	agent_say_exit(t.agent, reason);
 }
 
-static const struct vm_callbacks callbacks = {.phase = on_phase, .exit = on_exit_of_vm};
+static void on_config(void *o _unused_)
+{
+	agent_config_changed(t.agent);
+}
+
+static void on_device(void *o _unused_, const struct device_news *news)
+{
+	agent_say_device(t.agent, news);
+}
+
+static const struct vm_callbacks callbacks = {
+	.phase = on_phase, .config = on_config, .device = on_device, .exit = on_exit_of_vm};
 
 void new_vm(bool resume)
 {

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Devices of the host that are passed through. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/util.h"
 #include "devices/vfio/vfio_pci.h"
 #include "vmm/kinds/kinds.h"
 #include "vmm/passthrough.h"
 #include "vmm/passthrough_preserve.h"
 
-/* How long a guest has for a device that the host wants back. */
+/* How long a guest has for a device that the host wants back, or that has failed. */
 #define RELEASE_NS (10 * NSEC_PER_SEC)
 
 struct passed {
@@ -44,39 +45,67 @@ static bool is_away(const struct vm_config *config, unsigned int index)
 	return config->devices[index].away;
 }
 
+static _printf_(3, 4) void tell(const struct passed *d, enum device_news_kind kind, const char *fmt,
+				...)
+{
+	struct device_news news = {.kind = kind};
+	va_list args;
+
+	if (!d->params->told)
+		return;
+	memcpy(news.id, d->id, sizeof(news.id));
+	snprintf(news.host, sizeof(news.host), "%s", vfio_pci_name(d->v));
+	va_start(args, fmt);
+	vsnprintf(news.text, sizeof(news.text), fmt, args);
+	va_end(args);
+	d->params->told(d->params->opaque, &news);
+}
+
+static void take_out(struct passed *d, const char *why)
+{
+	tell(d, DEVICE_NEWS_TAKEN_AWAY, "the guest has not given it up, and %s: it is taken away",
+	     why);
+	machine_pci_take_out(d->params->pci, d->slot);
+}
+
+/*
+ * A device that the host has reset does nothing more for the guest, and accesses to where it was
+ * may be errors of their own; one that answers may have done no harm.
+ */
 static void on_release(void *opaque)
 {
 	struct passed *d = opaque;
 
-	log_warning(
-		"device %s (%s): the guest has not given it up, and the host waits for it: it is "
-		"taken away",
-		d->id, vfio_pci_name(d->v));
-	machine_pci_take_out(d->params->pci, d->slot);
+	if (d->asked)
+		take_out(d, "the host waits for it");
+	else if (vfio_pci_is_lost(d->v))
+		take_out(d, "the host has reset it after the error");
+	else
+		tell(d, DEVICE_NEWS_STAYS,
+		     "the guest has not given it up: it stays, and may have done wrong; on the "
+		     "host, luoctl device unbind --force takes it away");
 }
 
 static void on_event(void *opaque, enum vfio_pci_event event)
 {
 	struct passed *d = opaque;
 
-	if (d->params->withdrawn)
-		d->params->withdrawn(d->params->opaque, d->id);
-	if (event == VFIO_PCI_EVENT_ERROR) {
-		log_error(
-			"device %s (%s): has reported an error that it cannot correct (PCIe AER): "
-			"the guest is asked to give it up",
-			d->id, vfio_pci_name(d->v));
-		machine_pci_request_unplug(d->params->pci, d->slot);
-		return;
-	}
 	/* The kernel asks again and again until it has it. */
-	if (d->asked)
+	if (event == VFIO_PCI_EVENT_REQUEST && d->asked)
 		return;
-	d->asked = true;
-	log_warning("device %s (%s): the host wants it back: the guest is asked to give it up",
-		    d->id, vfio_pci_name(d->v));
+	if (event == VFIO_PCI_EVENT_ERROR) {
+		tell(d, DEVICE_NEWS_ERROR,
+		     "has reported an error that it cannot correct (PCIe AER): the guest is asked "
+		     "to give it up; vm.add-device then opens it anew, after a reset");
+	} else {
+		d->asked = true;
+		tell(d, DEVICE_NEWS_WANTED,
+		     "the host wants it back: the guest is asked to give it up");
+	}
 	machine_pci_request_unplug(d->params->pci, d->slot);
-	loop_timer_arm(d->release, RELEASE_NS, 0);
+	/* Not later for an error than the host was told. */
+	if (event == VFIO_PCI_EVENT_REQUEST || !d->asked)
+		loop_timer_arm(d->release, RELEASE_NS, 0);
 }
 
 static void free_device(void *dev)

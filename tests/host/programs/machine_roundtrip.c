@@ -161,6 +161,7 @@ static void on_event(void *opaque, enum machine_event event, const struct error 
 	case MACHINE_EVENT_ALL_VCPUS_RAN:
 		t->all_ran = true;
 		return;
+	case MACHINE_EVENT_DEVICE_NEWS:
 	case MACHINE_EVENT_DEVICE_GONE:
 		return;
 	case MACHINE_EVENT_POWEROFF:
