@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/library.h"
 #include "base/util.h"
 #include "luo/luoctl/luoctl.h"
@@ -207,6 +208,8 @@ struct stream {
 	api_event_fn *fn;
 	void *opaque;
 	int result;
+	curl_off_t seen;   /* bytes */
+	uint64_t heard_ns; /* when the last of them came */
 };
 
 static void take_line(struct stream *stream, const char *line)
@@ -244,6 +247,20 @@ static size_t on_stream(char *data, size_t size, size_t count, void *opaque)
 	return stream->result == 0 ? taken : 0;
 }
 
+/* A stream that says nothing for longer than luod ever does is dead. What it says to be alive is
+ * too little to be a speed to curl. */
+static int on_progress(void *opaque, curl_off_t total _unused_, curl_off_t now,
+		       curl_off_t upload_total _unused_, curl_off_t upload_now _unused_)
+{
+	struct stream *stream = opaque;
+
+	if (now != stream->seen) {
+		stream->seen = now;
+		stream->heard_ns = clock_monotonic_ns();
+	}
+	return clock_monotonic_ns() - stream->heard_ns > TIMEOUT_S * NSEC_PER_SEC;
+}
+
 static int stream_result(const struct ctl *ctl, CURL *curl, CURLcode code, struct stream *stream,
 			 struct error *err)
 {
@@ -263,7 +280,8 @@ static int stream_result(const struct ctl *ctl, CURL *curl, CURLcode code, struc
 int api_stream(const struct ctl *ctl, const char *path, char last[EVENT_ID_MAX], api_event_fn *fn,
 	       void *opaque, struct error *err)
 {
-	struct stream stream = {.last = last, .fn = fn, .opaque = opaque};
+	struct stream stream = {
+		.last = last, .fn = fn, .opaque = opaque, .heard_ns = clock_monotonic_ns()};
 	const struct api_client *c = ctl->client;
 	struct curl_slist *headers = NULL;
 	char header[EVENT_ID_MAX + 32];
@@ -279,9 +297,9 @@ int api_stream(const struct ctl *ctl, const char *path, char last[EVENT_ID_MAX],
 	c->easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	c->easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_stream);
 	c->easy_setopt(curl, CURLOPT_WRITEDATA, &stream);
-	/* A stream that says nothing for longer than luod ever does is dead. */
-	c->easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	c->easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, TIMEOUT_S);
+	c->easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	c->easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+	c->easy_setopt(curl, CURLOPT_XFERINFODATA, &stream);
 	code = c->easy_perform(curl);
 	r = stream_result(ctl, curl, code, &stream, err);
 	c->slist_free_all(headers);
