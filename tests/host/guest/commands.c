@@ -193,6 +193,8 @@ static const struct {
 	{"edu", edu_say, NULL},
 	{"edu-stray", NULL, stray},
 	{"edu-dma", NULL, edu_dma},
+	{"edu-peer", NULL, edu_peer},
+	{"edu-peer-renew", NULL, edu_peer_renew},
 	{"bench", NULL, bench_obey},
 };
 

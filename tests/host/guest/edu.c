@@ -15,15 +15,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "edu.h"
 #include "guest.h"
 
-#define DEVICES	   "/sys/bus/pci/devices"
-#define IDENTITY   0x11e81234U /* device and vendor */
-#define BAR_SIZE   0x100000U
-#define PAGE	   4096U
-#define TRIES	   2000 /* of 5 ms */
-#define DMA_BUFFER 0x40000U
-#define WORDS	   256U
+#define DEVICES	 "/sys/bus/pci/devices"
+#define IDENTITY 0x11e81234U /* device and vendor */
+#define BAR_SIZE 0x100000U
+#define TRIES	 2000 /* of 5 ms */
 
 /* Registers. */
 #define REG_ID	      0x00U
@@ -39,11 +37,8 @@
 #define REG_DMA_START 0x98U
 #define COMPUTING     0x01U
 #define DMA_RUN	      0x01U
-#define DMA_TO_RAM    0x02U
 
 /* PCI Local Bus 3.0, 6.1 and 6.8.1. */
-#define COMMAND	       0x04
-#define COMMAND_ON     0x06 /* memory, bus master */
 #define CAP_POINTER    0x34
 #define CAP_MSI	       0x05
 #define MSI_ENABLE     0x01
@@ -53,18 +48,12 @@
 #define VECTOR 0xf2U
 
 /* It has one engine for DMA. */
-static pthread_mutex_t engine = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t edu_engine = PTHREAD_MUTEX_INITIALIZER;
 
 static struct {
 	atomic_bool on;
 	atomic_ulong rounds, wrong;
 } endless;
-
-struct edu {
-	char name[32];
-	int config;
-	volatile unsigned char *bar;
-};
 
 static int open_file(const struct edu *edu, const char *file, int flags)
 {
@@ -74,7 +63,7 @@ static int open_file(const struct edu *edu, const char *file, int flags)
 	return open(path, flags | O_CLOEXEC);
 }
 
-static uint32_t config_read(const struct edu *edu, off_t offset, size_t size)
+uint32_t edu_config_read(const struct edu *edu, off_t offset, size_t size)
 {
 	uint32_t value = 0;
 
@@ -91,33 +80,33 @@ static bool has_gone(const struct edu *edu)
 	return fd < 0;
 }
 
-static void config_write(const struct edu *edu, off_t offset, uint32_t value, size_t size)
+void edu_config_write(const struct edu *edu, off_t offset, uint32_t value, size_t size)
 {
 	if (pwrite(edu->config, &value, size, offset) != (ssize_t)size && !has_gone(edu))
 		say("fault kind=edu-config offset=%ld", (long)offset);
 }
 
-static bool is_edu(struct edu *edu, const char *name)
+static bool has_identity(struct edu *edu, const char *name, uint32_t identity)
 {
 	if (name[0] == '.' || strlen(name) >= sizeof(edu->name))
 		return false;
 	strcpy(edu->name, name);
 	edu->config = open_file(edu, "config", O_RDWR);
-	if (edu->config >= 0 && config_read(edu, 0, 4) == IDENTITY)
+	if (edu->config >= 0 && edu_config_read(edu, 0, 4) == identity)
 		return true;
 	if (edu->config >= 0)
 		close(edu->config);
 	return false;
 }
 
-static bool find(struct edu *edu)
+bool edu_find(struct edu *edu, uint32_t identity)
 {
 	DIR *dir = opendir(DEVICES);
 	const struct dirent *entry;
 	bool found = false;
 
 	while (dir && !found && (entry = readdir(dir)))
-		found = is_edu(edu, entry->d_name);
+		found = has_identity(edu, entry->d_name, identity);
 	if (dir)
 		closedir(dir);
 	return found;
@@ -127,17 +116,23 @@ static bool find(struct edu *edu)
  * A device that was plugged in shows itself before its BAR has a place: at address 0 is memory, and
  * a program that takes it for registers writes there. The kernel enables only what has its place.
  */
-static bool enable(const struct edu *edu)
+static bool enable(const struct edu *edu, unsigned int bar, uint64_t *ret_start)
 {
-	unsigned long long start = 0;
-	char text[64] = "";
+	char text[512] = "", *line = text;
 	int fd = open_file(edu, "resource", O_RDONLY);
 	bool good;
 
 	if (fd < 0)
 		return false;
-	good = read(fd, text, sizeof(text) - 1) > 0 && sscanf(text, "%llx", &start) == 1 && start;
+	good = read(fd, text, sizeof(text) - 1) > 0;
 	close(fd);
+	/* A line for each BAR. */
+	for (unsigned int i = 0; good && i < bar; i++) {
+		line = strchr(line, '\n');
+		good = line++;
+	}
+	*ret_start = good ? strtoull(line, NULL, 16) : 0;
+	good = *ret_start;
 	fd = good ? open_file(edu, "enable", O_WRONLY) : -1;
 	good = fd >= 0 && write(fd, "1", 1) == 1;
 	if (fd >= 0)
@@ -145,33 +140,43 @@ static bool enable(const struct edu *edu)
 	return good;
 }
 
-static bool edu_open(struct edu *edu)
+bool edu_open_bar(struct edu *edu, uint32_t identity, unsigned int bar, size_t size,
+		  uint64_t *ret_start)
 {
-	void *bar;
+	char name[16];
+	void *map;
 	int fd;
 
-	if (!find(edu))
+	if (!edu_find(edu, identity))
 		return false;
-	if (!enable(edu)) {
+	if (!enable(edu, bar, ret_start)) {
 		close(edu->config);
 		return false;
 	}
-	config_write(edu, COMMAND, config_read(edu, COMMAND, 2) | COMMAND_ON, 2);
-	fd = open_file(edu, "resource0", O_RDWR);
-	bar = fd < 0 ? MAP_FAILED : mmap(NULL, BAR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	edu_config_write(edu, COMMAND, edu_config_read(edu, COMMAND, 2) | COMMAND_ON, 2);
+	snprintf(name, sizeof(name), "resource%u", bar);
+	fd = open_file(edu, name, O_RDWR);
+	map = fd < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (fd >= 0)
 		close(fd);
-	if (bar == MAP_FAILED) {
+	if (map == MAP_FAILED) {
 		close(edu->config);
 		if (!has_gone(edu))
 			say("fault kind=edu-bar device=%s", edu->name);
 		return false;
 	}
-	edu->bar = bar;
+	edu->bar = map;
 	return true;
 }
 
-static void edu_close(struct edu *edu)
+bool edu_open(struct edu *edu)
+{
+	uint64_t start;
+
+	return edu_open_bar(edu, IDENTITY, 0, BAR_SIZE, &start);
+}
+
+void edu_close(struct edu *edu)
 {
 	munmap((void *)(uintptr_t)edu->bar, BAR_SIZE);
 	close(edu->config);
@@ -225,7 +230,7 @@ static bool factorial(const struct edu *edu, uint32_t n)
 	return wait_clear(edu, REG_STATUS, COMPUTING) && get(edu, REG_FACTORIAL) == expected;
 }
 
-static bool dma(const struct edu *edu, uint64_t from, uint64_t to, uint32_t command)
+bool edu_move(const struct edu *edu, uint64_t from, uint64_t to, uint32_t command)
 {
 	put64(edu, REG_DMA_FROM, from);
 	put64(edu, REG_DMA_TO, to);
@@ -237,8 +242,7 @@ static bool dma(const struct edu *edu, uint64_t from, uint64_t to, uint32_t comm
 /* Of dma_both_ways(), and in each word that it has the device copy. */
 static uint32_t copies;
 
-/* Two pages that stay as the device has left them, for one who looks from outside; NULL: none. */
-static volatile uint32_t *dma_pages(void)
+volatile uint32_t *edu_pages(void)
 {
 	static volatile uint32_t *pages;
 	void *new;
@@ -255,7 +259,7 @@ static volatile uint32_t *dma_pages(void)
 /* Out of guest memory, and into it again elsewhere. */
 static bool dma_both_ways(const struct edu *edu, uint64_t *ret_address)
 {
-	volatile uint32_t *pages = dma_pages(), *to;
+	volatile uint32_t *pages = edu_pages(), *to;
 	uint64_t from_at, to_at;
 	bool good;
 
@@ -271,8 +275,8 @@ static bool dma_both_ways(const struct edu *edu, uint64_t *ret_address)
 	to[WORDS] = copies;
 	from_at = memory_physical((void *)(uintptr_t)pages);
 	to_at = memory_physical((void *)(uintptr_t)to);
-	good = from_at && to_at && dma(edu, from_at, DMA_BUFFER, 0) &&
-	       dma(edu, DMA_BUFFER, to_at, DMA_TO_RAM);
+	good = from_at && to_at && edu_move(edu, from_at, DMA_BUFFER, 0) &&
+	       edu_move(edu, DMA_BUFFER, to_at, DMA_TO_RAM);
 	for (uint32_t i = 0; i < WORDS; i++)
 		good = good && to[i] == pages[i];
 	/* And not one word more. */
@@ -300,39 +304,39 @@ static uint64_t interrupts(void)
 	return count;
 }
 
-static off_t find_msi(const struct edu *edu)
+off_t edu_find_cap(const struct edu *edu, uint8_t id)
 {
-	uint32_t at = config_read(edu, CAP_POINTER, 1);
+	uint32_t at = edu_config_read(edu, CAP_POINTER, 1);
 
 	for (int i = 0; i < 48 && at >= 0x40 && at < 0x100; i++) {
-		if (config_read(edu, (off_t)at, 1) == CAP_MSI)
+		if (edu_config_read(edu, (off_t)at, 1) == id)
 			return (off_t)at;
-		at = config_read(edu, (off_t)at + 1, 1);
+		at = edu_config_read(edu, (off_t)at + 1, 1);
 	}
 	return 0;
 }
 
 static bool message_interrupt(const struct edu *edu)
 {
-	off_t cap = find_msi(edu), data;
+	off_t cap = edu_find_cap(edu, CAP_MSI), data;
 	uint64_t before = interrupts();
 	uint32_t flags;
 
 	if (!cap)
 		return false;
-	flags = config_read(edu, cap + 2, 2);
+	flags = edu_config_read(edu, cap + 2, 2);
 	data = flags & MSI_64 ? cap + 12 : cap + 8;
-	config_write(edu, cap + 4, LAPIC_OF_CPU_0, 4);
+	edu_config_write(edu, cap + 4, LAPIC_OF_CPU_0, 4);
 	if (flags & MSI_64)
-		config_write(edu, cap + 8, 0, 4);
-	config_write(edu, data, VECTOR, 2);
-	config_write(edu, cap + 2, flags | MSI_ENABLE, 2);
+		edu_config_write(edu, cap + 8, 0, 4);
+	edu_config_write(edu, data, VECTOR, 2);
+	edu_config_write(edu, cap + 2, flags | MSI_ENABLE, 2);
 	put(edu, REG_RAISE, 4);
 	for (int i = 0; i < TRIES && interrupts() == before; i++)
 		usleep(5000);
 	flags = get(edu, REG_IRQ);
 	put(edu, REG_ACK, flags);
-	config_write(edu, cap + 2, config_read(edu, cap + 2, 2) & ~(uint32_t)MSI_ENABLE, 2);
+	edu_config_write(edu, cap + 2, edu_config_read(edu, cap + 2, 2) & ~(uint32_t)MSI_ENABLE, 2);
 	return interrupts() > before && flags == 4 && get(edu, REG_IRQ) == 0;
 }
 
@@ -352,13 +356,13 @@ void edu_say(void)
 		say("edu present=no");
 		return;
 	}
-	pthread_mutex_lock(&engine);
+	pthread_mutex_lock(&edu_engine);
 	id = get(&edu, REG_ID);
 	is_live = live(&edu);
 	computes = factorial(&edu, 5) && factorial(&edu, 10);
 	moves = dma_both_ways(&edu, &address);
 	interrupted = message_interrupt(&edu);
-	pthread_mutex_unlock(&engine);
+	pthread_mutex_unlock(&edu_engine);
 	if (has_gone(&edu))
 		say("edu present=no");
 	else
@@ -379,7 +383,7 @@ static int foreign_words(const struct edu *edu)
 	if (page == MAP_FAILED)
 		return -1;
 	memset(page, 0xff, PAGE);
-	if (mlock(page, PAGE) < 0 || !dma(edu, DMA_BUFFER, memory_physical(page), DMA_TO_RAM) ||
+	if (mlock(page, PAGE) < 0 || !edu_move(edu, DMA_BUFFER, memory_physical(page), DMA_TO_RAM) ||
 	    page[WORDS] != UINT32_MAX)
 		found = -1;
 	for (uint32_t i = 0; found >= 0 && i < WORDS; i++)
@@ -398,11 +402,11 @@ void edu_stray(uint64_t address)
 		say("stray done=no");
 		return;
 	}
-	pthread_mutex_lock(&engine);
-	written = dma(&edu, DMA_BUFFER, address, DMA_TO_RAM);
-	read = dma(&edu, address, DMA_BUFFER, 0);
+	pthread_mutex_lock(&edu_engine);
+	written = edu_move(&edu, DMA_BUFFER, address, DMA_TO_RAM);
+	read = edu_move(&edu, address, DMA_BUFFER, 0);
 	foreign = foreign_words(&edu);
-	pthread_mutex_unlock(&engine);
+	pthread_mutex_unlock(&edu_engine);
 	say("stray done=%s address=%lx foreign=%d", written && read ? "yes" : "no", address,
 	    foreign);
 	edu_close(&edu);
@@ -417,10 +421,10 @@ static void *move_endlessly(void *opaque)
 
 	(void)opaque;
 	while (atomic_load(&endless.on) && edu_open(&edu)) {
-		pthread_mutex_lock(&engine);
+		pthread_mutex_lock(&edu_engine);
 		if (!dma_both_ways(&edu, &address))
 			atomic_fetch_add(&endless.wrong, 1);
-		pthread_mutex_unlock(&engine);
+		pthread_mutex_unlock(&edu_engine);
 		atomic_fetch_add(&endless.rounds, 1);
 		edu_close(&edu);
 	}

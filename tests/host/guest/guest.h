@@ -158,6 +158,11 @@ void rng_say(void);
 void edu_say(void);
 /* Makes it write and read that address, whatever is there. */
 void edu_stray(uint64_t address);
+/* DMA of the edu device into the memory of another one, and out of it. "plain": ivshmem; "pmr": an
+ * NVMe controller that has no driver. */
+void edu_peer(const char *kind);
+/* Switches the memory of the first off and on again; resets the function of the second. */
+void edu_peer_renew(const char *kind);
 /* "run": has it do DMA all the time from now on; "stop": no more. Says what came of it so far. */
 void edu_dma(const char *what);
 /* Opens the virtio console, if there is one: what comes in is said as "heard text=...". */
