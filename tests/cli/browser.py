@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A headless Chromium, driven over its DevTools protocol on two pipes, and a port that leads to a UNIX socket."""
+"""A headless Chromium, driven over its DevTools protocol on two pipes, and ports that lead to a luod."""
 import base64
+import contextlib
 import json
 import os
 import select
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -110,35 +112,100 @@ class Browser:
             self.profile.cleanup()
 
 
-def forward(path):
-    """A port on 127.0.0.1 that leads to the UNIX socket, as ssh -L makes one. Returns (port, end)."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def to_unix(path):
+    """For Forward: connects to a UNIX socket, as ssh -L does."""
 
-    def pump(client):
-        with client, socket.socket(socket.AF_UNIX) as server:
-            try:
-                server.connect(path)
-                while True:
-                    for source in select.select([client, server], [], [])[0]:
-                        data = source.recv(65536)
-                        if not data:
-                            return
-                        (server if source is client else client).sendall(data)
-            except OSError:
-                return
+    def connect():
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(path)
+        return sock
 
-    def serve():
+    return connect
+
+
+def to_tls(port, authority, certificate, key):
+    """For Forward: connects to that port of 127.0.0.1 with a certificate, as a reverse proxy for people who have none."""
+    context = ssl.create_default_context(cafile=authority)
+    context.load_cert_chain(certificate, key)
+
+    def connect():
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
+
+    return connect
+
+
+class Forward:
+    """A port on 127.0.0.1; each connection to it gets one that connect() makes."""
+
+    def __init__(self, connect):
+        self.connect = connect
+        self.silent = False
+        self.connections = set()  # an Event for each, set when it is dead
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def cut(self):
+        """From here to mend() nothing comes through and nobody is told, as when a host loses its power. What was connected stays so, and dead."""
+        self.silent = True
+        for dead in list(self.connections):
+            dead.set()
+
+    def mend(self):
+        self.silent = False
+
+    def serve(self):
         while True:
             try:
-                client, _ = listener.accept()
+                client, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=pump, args=(client,), daemon=True).start()
+            threading.Thread(target=self.pump, args=(client,), daemon=True).start()
 
-    threading.Thread(target=serve, daemon=True).start()
+    def pump(self, client):
+        dead = threading.Event()
+        self.connections.add(dead)
+        with client:
+            if self.silent:
+                dead.set()
+                swallow(client)
+            with contextlib.suppress(OSError), self.connect() as server:
+                self.exchange(client, server, dead)
+        self.connections.discard(dead)
 
-    def end():
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
+    @staticmethod
+    def exchange(client, server, dead):
+        while True:
+            # TLS may hold bytes that the socket has no more.
+            pending = [server] if isinstance(server, ssl.SSLSocket) and server.pending() else []
+            for source in pending or select.select([client, server], [], [])[0]:
+                data = receive(source)
+                if dead.is_set():
+                    swallow(client)
+                    return
+                if data == b"":
+                    return
+                if data:
+                    (server if source is client else client).sendall(data)
 
-    return listener.getsockname()[1], end
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def swallow(sock):
+    """Reads until the other end closes."""
+    with contextlib.suppress(OSError):
+        while sock.recv(65536):
+            pass
+
+
+def receive(sock):
+    """What has come; None if that was only what TLS says for itself."""
+    sock.settimeout(0)
+    try:
+        return sock.recv(65536)
+    except ssl.SSLWantReadError:
+        return None
+    finally:
+        sock.settimeout(None)

@@ -21,8 +21,9 @@ class Dashboard(PlayedCase):
         if not browser.program():
             self.fail("there is no Chromium; tools/setup --for test installs one")
         super().setUp()
-        self.port, end = browser.forward(self.api)
-        self.stack.callback(end)
+        self.forward = browser.Forward(browser.to_unix(self.api))
+        self.stack.callback(self.forward.close)
+        self.port = self.forward.port
         self.page = browser.Browser(self.folder, PATIENCE)
         self.stack.callback(self.page.close)
         self.pictures = pathlib.Path(os.environ.get("HOLDFAST_PICTURES") or self.folder / "pictures")
@@ -81,6 +82,24 @@ class Dashboard(PlayedCase):
         self.assertEqual(shown, f"{blackout / 1000:.2f} s" if blackout >= 1000 else f"{blackout:.0f} ms")
         self.page.picture(self.pictures / "done.png")
         self.sound(faults=["favicon", "ERR_", "Failed to load"])
+
+    def test_silence(self):
+        """A host that is gone without a word: nothing closes the page's connections, and those that it has stay dead."""
+        self.open()
+        self.create("web1")
+        ident = self.begin()
+        self.shows("document.querySelector('#running-vms tr[data-vm=web1]')?.innerText.includes('prepar')")
+        self.forward.cut()
+        self.shows("document.getElementById('link').textContent.startsWith('host away since')")
+        self.assertIn("no word from the host since", self.text("#running-text"))
+        self.page.picture(self.pictures / "away.png")
+        self.end_of(ident)
+        self.assertEqual(self.page.value("document.getElementById('running').hidden"), False)
+        self.forward.mend()
+        self.shows("document.getElementById('link').textContent === 'live'")
+        self.shows(f"document.querySelector('details[data-update=\"{ident}\"] summary .mark')?.innerText === 'done'")
+        self.assertEqual(self.page.value("document.getElementById('running').hidden"), True)
+        self.sound(faults=["favicon", "ERR_"])
 
     def test_trouble(self):
         """A VM that could not be taken up, one that ended, and what a hostile vmm has to say."""
