@@ -123,21 +123,45 @@ static int watch(const struct ctl *ctl, const char *command, json_t **doc)
 	return report_end(ctl, command, end);
 }
 
+/* What has become of the update since that revision; over the network also across the kexec. */
+static int wait_change(const struct ctl *ctl, const char *id, json_int_t revision, json_t **doc,
+		       struct error *err)
+{
+	uint64_t until_ns = 0;
+	char path[256];
+	int r;
+
+	snprintf(path, sizeof(path), "/api/v1/updates/%s?wait=%lld", id, (long long)revision);
+	for (;;) {
+		bool first = until_ns == 0;
+
+		r = api_call(ctl, "GET", path, NULL, doc, err);
+		if (r == 0 || !progress_await_return(ctl, r, &until_ns))
+			return r;
+		if (first && !ctl->json)
+			printf("the host does not answer; trying again\n");
+		fflush(stdout);
+		error_clear(err);
+		/* Another luod counts anew. */
+		snprintf(path, sizeof(path), "/api/v1/updates/%s", id);
+	}
+}
+
 static int follow(const struct ctl *ctl, const char *command, json_t **doc)
 {
-	char shown[4096] = "", path[256], id[64];
 	struct error err = ERROR_INIT;
+	char shown[4096] = "", id[64];
 
 	snprintf(id, sizeof(id), "%s", doc_string(*doc, "id"));
 	for (;;) {
+		json_int_t revision = doc_integer(*doc, "revision");
+
 		if (!ctl->json)
 			print_progress(*doc, shown, sizeof(shown));
 		if (json_is_true(json_object_get(*doc, "ended")))
 			return report_end(ctl, command, *doc);
-		snprintf(path, sizeof(path), "/api/v1/updates/%s?wait=%lld", id,
-			 doc_integer(*doc, "revision"));
 		json_decref(*doc);
-		if (api_call(ctl, "GET", path, NULL, doc, &err) < 0)
+		if (wait_change(ctl, id, revision, doc, &err) < 0)
 			return ctl_fail(command, &err);
 	}
 }

@@ -153,18 +153,26 @@ static int on_event(void *opaque, const char *kind, json_t *data)
 	return 0;
 }
 
-static bool may_come_back(const struct ctl *ctl, int result, uint64_t until_ns)
+bool progress_await_return(const struct ctl *ctl, int result, uint64_t *until_ns)
 {
+	uint64_t now = clock_monotonic_ns();
+
 	/* On the host itself this program is gone with the old kernel. */
-	return ctl->url && (result == -EPIPE || result == -ECONNREFUSED) &&
-	       clock_monotonic_ns() < until_ns;
+	if (!ctl->url || (result != -EPIPE && result != -ECONNREFUSED))
+		return false;
+	if (!*until_ns)
+		*until_ns = now + RETURN_NS;
+	if (now >= *until_ns)
+		return false;
+	poll(NULL, 0, RETRY_MS);
+	return true;
 }
 
 int progress_follow(const struct ctl *ctl, const char *id, json_t **ret, struct error *err)
 {
 	struct progress p = {.ctl = ctl, .err = err};
-	uint64_t until_ns = clock_monotonic_ns() + RETURN_NS;
 	char last[EVENT_ID_MAX] = "";
+	uint64_t until_ns = 0;
 	int r;
 
 	snprintf(p.path, sizeof(p.path), "/api/v1/updates/%.36s", id);
@@ -172,13 +180,12 @@ int progress_follow(const struct ctl *ctl, const char *id, json_t **ret, struct 
 		uint64_t before = p.drawn_ns;
 
 		r = api_stream(ctl, "/api/v1/events", last, on_event, &p, err);
-		if (r > 0 || !may_come_back(ctl, r, until_ns))
-			break;
 		/* The time is for one absence, not for the whole update. */
 		if (p.drawn_ns != before)
-			until_ns = clock_monotonic_ns() + RETURN_NS;
+			until_ns = 0;
+		if (r > 0 || !progress_await_return(ctl, r, &until_ns))
+			break;
 		error_clear(err);
-		poll(NULL, 0, RETRY_MS);
 	}
 	if (r > 0)
 		*ret = STEAL_PTR(p.update);

@@ -13,6 +13,8 @@ import tempfile
 import threading
 import time
 
+from certificates import ADDRESS
+
 NAMES = ("chromium-headless-shell", "chromium-shell", "chromium")
 
 
@@ -123,13 +125,13 @@ def to_unix(path):
     return connect
 
 
-def to_tls(port, authority, certificate, key):
-    """For Forward: connects to that port of 127.0.0.1 with a certificate, as a reverse proxy for people who have none."""
-    context = ssl.create_default_context(cafile=authority)
-    context.load_cert_chain(certificate, key)
+def to_tls(port, made, name):
+    """For Forward: connects to that port with the certificate of that name (certificates.py), as a reverse proxy for people who have none."""
+    context = ssl.create_default_context(cafile=made.file("ca.pem"))
+    context.load_cert_chain(made.file(f"{name}.pem"), made.file(f"{name}.key"))
 
     def connect():
-        return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
+        return context.wrap_socket(socket.create_connection((ADDRESS, port)), server_hostname=ADDRESS)
 
     return connect
 

@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 
+from certificates import Pki
 from luod_case import LUOCTL, LUOD, PATIENCE, main, until
 from luod_played import PlayedCase
 
@@ -158,34 +159,22 @@ class Pages(PlayedCase):
 class Certificates(PlayedCase):
     def before(self):
         super().before()
-        for authority in ("ca", "other-ca"):
-            self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-                         f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem")
-        self.certificate("host", "/CN=localhost", "serverAuth")
-        self.certificate("ops", "/O=Example/CN=ops", "clientAuth")
-        self.certificate("eyes", "/CN=eyes", "clientAuth")
-        self.certificate("user", "/CN=user", "clientAuth")
-        self.certificate("nobody", "/CN=nobody", "clientAuth")
-        self.certificate("purpose", "/O=Example/CN=ops", "serverAuth")
-        self.certificate("foreign", "/O=Example/CN=ops", "clientAuth", authority="other-ca")
-        self.certificate("old", "/O=Example/CN=ops", "clientAuth", days="-1")
+        made = Pki(self.folder)
+        self.file = made.file
+        made.authority("ca")
+        made.authority("other-ca")
+        made.issue("host", "/CN=localhost", "serverAuth")
+        made.issue("ops", "/O=Example/CN=ops", "clientAuth")
+        made.issue("eyes", "/CN=eyes", "clientAuth")
+        made.issue("user", "/CN=user", "clientAuth")
+        made.issue("nobody", "/CN=nobody", "clientAuth")
+        made.issue("purpose", "/O=Example/CN=ops", "serverAuth")
+        made.issue("foreign", "/O=Example/CN=ops", "clientAuth", authority="other-ca")
+        made.issue("old", "/O=Example/CN=ops", "clientAuth", days="-1")
         self.file("clients").write_text(f"# who\nadmin CN=ops,O=Example\n\nviewer CN=eyes\nuid={OWNER}  CN=user\n")
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = sock.getsockname()[1]
-
-    def file(self, name):
-        return self.folder / name
-
-    def openssl(self, *arguments):
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
-
-    def certificate(self, name, subject, usage, authority="ca", days="2"):
-        self.file("ext").write_text(f"extendedKeyUsage={usage}\nsubjectAltName=IP:127.0.0.1\n")
-        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject, "-keyout",
-                     f"{name}.key", "-out", "request")
-        self.openssl("x509", "-req", "-in", "request", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-days", days,
-                     "-extfile", "ext", "-out", f"{name}.pem")
 
     def tls_options(self, **change):
         options = {"listen": f"127.0.0.1:{self.port}", "tls-cert": self.file("host.pem"), "tls-key": self.file("host.key"),
@@ -250,6 +239,15 @@ class Certificates(PlayedCase):
         self.assertEqual(until(lambda: self.ask_with("eyes", f"/api/v1/updates/{doc['id']}")[1] or {}, "it answers again")["id"],
                          doc["id"])
         until(lambda: (self.ask_with("eyes", f"/api/v1/updates/{doc['id']}")[1] or {}).get("state") == "done", "it is done")
+
+    def test_luoctl_through_an_update(self):
+        """From outside a script waits for the host to come back, and hears how it ended."""
+        self.create("web1")
+        run = subprocess.run([LUOCTL, "--url", f"https://127.0.0.1:{self.port}", "--cacert", self.file("ca.pem"), "--cert",
+                              self.file("ops.pem"), "--key", self.file("ops.key"), "update", "--skip-preflight", "--kernel",
+                              self.KERNEL["kernel"], "--cmdline", self.KERNEL["cmdline"]], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertRegex(run.stdout, r"(?s)preparing: web1 .*the host does not answer; trying again\n.*done: web1 running\n$")
 
     def test_luoctl(self):
         self.create("web1")
