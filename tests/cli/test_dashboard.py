@@ -91,7 +91,7 @@ class Dashboard(PlayedCase):
         self.shows("document.querySelector('#running-vms tr[data-vm=web1]')?.innerText.includes('prepar')")
         self.forward.cut()
         self.shows("document.getElementById('link').textContent.startsWith('host away since')")
-        self.assertIn("no word from the host since", self.text("#running-text"))
+        self.assertIn("The host does not answer: no word since", self.text("#absence"))
         self.page.picture(self.pictures / "away.png")
         self.end_of(ident)
         self.assertEqual(self.page.value("document.getElementById('running').hidden"), False)

@@ -2,10 +2,10 @@
 """Ansible on this machine, which rolls emulated hosts ("system": True) over ssh, as an operator's machine rolls a fleet."""
 
 import shutil
-import socket
 import subprocess
 import time
 
+from . import net_peer
 from .errors import MachineLacks, TimedOut
 from .host import Host
 from .setup import ROOT
@@ -54,11 +54,7 @@ class Operator:
         """Gives the host the key, and a port of this machine that leads to its sshd."""
         shutil.copy(self.folder / "key.pub", host.share / "key.pub")
         host.sh("mkdir -p -m 700 /root/.ssh; cat /run/test/key.pub >>/root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        host.machine.qmp.human(f"hostfwd_add wan tcp:127.0.0.1:{port}-:22")
-        return port
+        return net_peer.lead_in(host, "wan", 22)
 
     def run(self, words, timeout):
         """Runs that command, hearing all hosts meanwhile; its status and output. /srv is self.folder."""

@@ -12,6 +12,8 @@ from pathlib import Path
 
 # For SCENARIO["initrd"]: a bridge with the host's card in it, in every kernel.
 NETWORK = ("/etc/network", Path(__file__).resolve().parents[1] / "initrd/network")
+# Instead of it: no bridge, but an address of the host's own, which lead_in() leads to.
+HOST_ADDRESS = ("/etc/network", Path(__file__).resolve().parents[1] / "initrd/address")
 ADDRESS = "10.0.2.2"
 # Of a guest with a card of the host's own.
 OWN = "10.0.2.15"
@@ -135,6 +137,17 @@ def options(folder):
         *("-device", "virtio-net-pci,netdev=net0,romfile="),
         *("-object", f"filter-dump,id=wire,netdev=net0,file={folder}/wire.pcap"),
     ]
+
+
+def lead_in(host, netdev, inside):
+    """A port of this machine's 127.0.0.1 that leads to that port of the host, by way of QEMU's user network of that name."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    said = host.machine.qmp.human(f"hostfwd_add {netdev} tcp:127.0.0.1:{port}-:{inside}")
+    if said.strip():
+        host.fail(f"QEMU does not lead port {port} into the host: {said.strip()}")
+    return port
 
 
 def frames(folder):

@@ -9,7 +9,7 @@ AGENT = "/run/holdfast/luod.sock"
 
 def start_luod(host):
     """On a host that was switched on; after an update the initrd starts it."""
-    host.spawn("mkdir -p /run/holdfast; exec luod >>/run/test/luod.log 2>&1")
+    host.spawn("mkdir -p /run/holdfast; exec luod $(cat /etc/luod.options 2>/dev/null) >>/run/test/luod.log 2>&1")
     host.until(f"test -S {AGENT}", 20, "luod listens")
 
 
