@@ -46,6 +46,7 @@ expect "holdfast-kexec.service is enabled" enabled systemctl is-enabled holdfast
 sh -n /usr/lib/systemd/system-shutdown/holdfast
 # Anything but a kexec is none of its business.
 /usr/lib/systemd/system-shutdown/holdfast poweroff || fail "the hook hinders a power-off"
+/usr/lib/systemd/system-shutdown/holdfast "" || fail "the hook hinders what PID 1 was not told to do by kexec"
 systemd-tmpfiles --create holdfast.conf
 [ "$(stat -c %a /etc/holdfast/vms)" = 750 ] || fail "/etc/holdfast/vms is not 0750"
 echo "ok: hook and tmpfiles"

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host with systemd: a VM as its unit lives through an update that stops the host, and one that an initramfs ends."""
 
-import json
-
-from lib import package, updates
+from lib import package, units, updates
 from lib.guest import Guest
 
 SCENARIO = {"memory": 3072, "system": True, "deadline": 900}
@@ -24,38 +22,26 @@ WantedBy=multi-user.target
 def run(host):
     package.install(host)
     guest = Guest(host, "web1", memory="256M", fill="64M")
-    define(host, guest)
+    units.define(host, guest)
     host.sh(f"cat >/etc/systemd/system/witness.service <<'EOF'\n{WITNESS}EOF\nsystemctl daemon-reload && systemctl enable --now witness.service")
-    host.sh("systemctl enable --now holdfast-vm@web1.service", 120)
-    guest.attach()
-    guest.wait_up()
-    guest.wait_beats(2)
+    units.enable(host, guest)
     host.check(
         host.sh("cat /proc/$(systemctl show -P MainPID luod.service)/cgroup").strip().endswith("/luod.service")
-        and group_of_vmm(host).endswith("/holdfast-vm@web1.service"),
+        and units.group_of_vmm(host, guest).endswith("/holdfast-vm@web1.service"),
         "luod is luod.service's process, and the guest's vmm is in the control group of holdfast-vm@web1.service",
-        group_of_vmm(host),
+        units.group_of_vmm(host, guest),
     )
     restart_luod(host, guest)
-    through(host, guest, "the host stopped by systemd", "--stop-host")
+    units.through(host, guest, "the host stopped by systemd", "--stop-host")
     host.check("told to stop" in host.sh("cat /var/lib/witness"), "systemd had stopped the host's services before it")
     host.sh("rm /var/lib/witness")
     make_initramfs(host)
-    through(host, guest, "reboot(2) by luod, and an initramfs", "--initrd /boot/initrd.img-test")
+    units.through(host, guest, "reboot(2) by luod, and an initramfs", "--initrd /boot/initrd.img-test")
     host.check(host.run("test -e /var/lib/witness")[0] != 0, "luod's own reboot(2) told no service of the host")
     said = host.sh("cat /run/holdfast/luod.log")
     host.check("taking up 1 VMs" in said, "the luod that the initramfs started took the guest up", said)
     host.check("taking over from the luod" in host.sh("journalctl -b -u luod.service --no-pager"), "and luod.service took over from it")
     switch_off(host, guest)
-
-
-def define(host, guest):
-    (host.share / "web1.json").write_text(json.dumps(updates.config(guest)))
-    host.sh("mkdir -p /etc/holdfast/vms && cp /run/test/web1.json /etc/holdfast/vms/")
-
-
-def group_of_vmm(host):
-    return host.sh(f"cat /proc/{updates.listed(host)['web1']['pid']}/cgroup").strip()
 
 
 def restart_luod(host, guest):
@@ -65,22 +51,6 @@ def restart_luod(host, guest):
     host.until("luoctl list | grep -q 'web1 .*running'", 60, "luod.service is back, with the VM")
     guest.check_alive("after luod was killed")
     host.check(updates.listed(host)["web1"]["pid"] == pid, "luod was killed, systemd started it again, and the vmm never ended")
-
-
-def through(host, guest, when, more):
-    before = guest.wait_beats()
-    guest.pause()
-    command = f"luoctl update --kernel {host.kernel(host.new)} --cmdline '{host.cmdline()}' {more}"
-    host.measure(f"{when}: from the operator's command to the new host's agent", host.kexec(command, new=host.new, timeout=240))
-    guest.attach()
-    after = guest.wait_beats(1, 120)
-    host.check(after["id"] == before["id"], f"{when}: the guest goes on in the same boot")
-    updates.wait_finished(host, when)
-    host.until("systemctl is-active holdfast-vm@web1.service", 60, "the VM's unit is active again")
-    host.check(group_of_vmm(host).endswith("/holdfast-vm@web1.service"), f"{when}: the unit has the vmm again", group_of_vmm(host))
-    guest.check_sound(when)
-    host.measure(f"{when}: the guest stood still", updates.pause(updates.last(host)))
-    updates.timeline(host)
 
 
 def make_initramfs(host):
