@@ -21,8 +21,8 @@ struct confine {
 
 /*
  * As soon as the process starts: descriptors that nobody named are closed, rights that no VMM needs
- * go, and with config->confine.user the process becomes that user. later: the configuration of the VM
- * may come from elsewhere (a session, a snapshot, the API), and with it a user that
+ * go, and with config->confine.user the process becomes that user. later: the configuration of the
+ * VM may come from elsewhere (a session, a snapshot, the API), and with it a user that
  * confine_enter() has to become. log_fd and session_fd stay open.
  */
 int confine_begin(const struct vm_config *config, bool later, int log_fd, int session_fd,

@@ -383,7 +383,8 @@ static int foreign_words(const struct edu *edu)
 	if (page == MAP_FAILED)
 		return -1;
 	memset(page, 0xff, PAGE);
-	if (mlock(page, PAGE) < 0 || !edu_move(edu, DMA_BUFFER, memory_physical(page), DMA_TO_RAM) ||
+	if (mlock(page, PAGE) < 0 ||
+	    !edu_move(edu, DMA_BUFFER, memory_physical(page), DMA_TO_RAM) ||
 	    page[WORDS] != UINT32_MAX)
 		found = -1;
 	for (uint32_t i = 0; found >= 0 && i < WORDS; i++)
