@@ -26,12 +26,12 @@ def run(host):
     passed.bound(host, EDU)
     updates.start_luod(host)
     guest = Guest(
-        host, "pages", memory="320M", fill="96M", hf="hf.spin=0", options=f"{RULES} --agent {updates.AGENT} --api-socket /run/pages.api"
+        host, "pages", memory="192M", fill="64M", hf="hf.spin=0", options=f"{RULES} --agent {updates.AGENT} --api-socket /run/pages.api"
     ).start()
     host.sh(f"cd {THP}/khugepaged; echo 20 >scan_sleep_millisecs; echo 20 >alloc_sleep_millisecs; echo 4096 >pages_to_scan")
-    for number in range(1, 4):
+    for number in range(1, 3):
         at_work(host, lambda when=f"plugged in, time {number}": plugged(host, guest, when))
-        if number < 3:
+        if number < 2:
             passed.unplug(host, guest, "edu", f"time {number}")
     at_work(host, lambda: updates.update(host, [guest], host.new, "the update"))
     same(host, guest, "after the update")
