@@ -66,7 +66,6 @@ def run(host):
         used(host, one)
         host.sh("kill -USR1 $(pidof dma-keep); sleep 1")
     host.check(not faults(host), "the IOMMU had to block nothing", f"faults at {faults(host)}")
-    # Last: docs/kernel-handlers.md has a known fault of it.
     shares(host)
 
 
