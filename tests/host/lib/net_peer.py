@@ -10,6 +10,9 @@ import threading
 import time
 from pathlib import Path
 
+from . import updates
+from .guest import Guest
+
 # For SCENARIO["initrd"]: a bridge with the host's card in it, in every kernel.
 NETWORK = ("/etc/network", Path(__file__).resolve().parents[1] / "initrd/network")
 # Instead of it: no bridge, but an address of the host's own, which lead_in() leads to.
@@ -120,6 +123,19 @@ def back(host, guest, when):
         every=1,
     )
     host.prove(f"{when}: the guest's virtio_net driver has the card again")
+
+
+def talker(host, name, peer, options, append=""):
+    """A guest, not started, that talks to the peer through a card of the host's own; options: what it has of the host."""
+    return Guest(
+        host,
+        name,
+        memory="256M",
+        fill="32M",
+        hf=f"hf.net={OWN},{ADDRESS},{peer.port} hf.spin=0",
+        append=append,
+        options=f"--agent {updates.AGENT} --api-socket /run/{name}.api {options}",
+    )
 
 
 def passed_card(name, address, more=""):

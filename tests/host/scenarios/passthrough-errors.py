@@ -4,7 +4,6 @@
 import json
 
 from lib import api, net_peer, passed, updates
-from lib.guest import Guest
 
 # Each behind a root port of its own; QEMU's firmware numbers the buses.
 NIC = "0000:01:00.0"
@@ -37,9 +36,9 @@ def run(host):
         passed.bound(host, address)
     updates.start_luod(host)
     host.spawn("exec luoctl --json events >/run/test/events")
-    guest = start(host, "talks", NIC, peers[0], "")
+    guest = net_peer.talker(host, "talks", peers[0], f"--device {NIC},id=nic {RULES}").start()
     # Its kernel does not listen to hot plug.
-    deaf = start(host, "deaf", OTHER, peers[1], "acpiphp.disable=1", ready=False)
+    deaf = net_peer.talker(host, "deaf", peers[1], f"--device {OTHER},id=nic {RULES}", "acpiphp.disable=1").start(ready=False)
     said = net_peer.goes_on(host, guest, peers[0], "at first")
     correctable(host, guest, peers[0], said)
     for error, kind in ((NONFATAL, "Non-Fatal"), (FATAL, "Fatal")):
@@ -58,18 +57,6 @@ def run(host):
 def behind_port(name, slot):
     card = net_peer.passed_card(name, "0000:00:00.0", f",id={name},bus=port-{name},aer=on")
     return ["-device", f"pcie-root-port,id=port-{name},chassis={int(slot[:2])},slot={int(slot[:2])},addr={slot}", *card]
-
-
-def start(host, name, address, peer, append, ready=True):
-    return Guest(
-        host,
-        name,
-        memory="256M",
-        fill="32M",
-        hf=f"hf.net={net_peer.OWN},{net_peer.ADDRESS},{peer.port} hf.spin=0",
-        append=append,
-        options=f"--agent {updates.AGENT} --api-socket /run/{name}.api --device {address},id=nic {RULES}",
-    ).start(ready)
 
 
 def inject(host, name, address, error, severity):

@@ -2,7 +2,6 @@
 """Two guests with devices of the host: network cards by MSI-X and INTx, TCP through them over exchanges of the vmm and an update."""
 
 from lib import api, edu, net_peer, passed, updates
-from lib.guest import Guest
 
 NIC = "0000:00:07.0"
 EDU = "0000:00:08.0"
@@ -29,10 +28,10 @@ def run(host):
     for address in (NIC, EDU, PLAIN):
         passed.bound(host, address)
     updates.start_luod(host)
-    talks = start(host, "talks", f"--device {NIC},id=nic", peers[0], "")
+    talks = net_peer.talker(host, "talks", peers[0], f"--device {NIC},id=nic").start()
     # Its edu device comes by a descriptor, as whoever starts a vmm without rights passes one.
     cdev = f"/dev/vfio/devices/$(ls /sys/bus/pci/devices/{EDU}/vfio-dev)"
-    other = start(host, "other", f"--device fd=3,id=edu,policy=detach {PLAIN},id=plain 3<>{cdev}", peers[1], "pci=nomsi")
+    other = net_peer.talker(host, "other", peers[1], f"--device fd=3,id=edu,policy=detach {PLAIN},id=plain 3<>{cdev}", "pci=nomsi").start()
     guests = list(zip((talks, other), peers))
     first = [net_peer.goes_on(host, guest, peer, f"at first, {guest.id}") for guest, peer in guests]
     interrupts(host, talks, "nic", "msi-x")
@@ -60,18 +59,6 @@ def run(host):
         guest.check_alive("at the end")
         guest.check_sound("at the end")
         peer.close()
-
-
-def start(host, name, options, peer, append):
-    return Guest(
-        host,
-        name,
-        memory="256M",
-        fill="32M",
-        hf=f"hf.net={net_peer.OWN},{net_peer.ADDRESS},{peer.port} hf.spin=0",
-        append=append,
-        options=f"--agent {updates.AGENT} --api-socket /run/{name}.api {options}",
-    ).start()
 
 
 def interrupts(host, guest, id, expected):
