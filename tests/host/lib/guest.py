@@ -100,6 +100,8 @@ class Guest:
     def attach(self):
         """Reads the console (again): after the start, and in each new kernel."""
         program = self.host.path(self.host.setup.program("guest-console"))
+        # Before anybody tells the guest something: what the shell would make is an ordinary file, of which the program sees the first word.
+        self.host.sh(f"test -p /run/{self.id}.in || mkfifo /run/{self.id}.in")
         self.host.spawn(f"exec {program} {self.socket} {self.inside(self.output)} /run/{self.id}.in")
 
     def signal(self, name):
