@@ -42,7 +42,7 @@ static size_t buffers_of(const struct guest_memory_region *regions, unsigned int
 static int pin(struct ram_hold *hold)
 {
 	size_t count = buffers_of(hold->regions, hold->count, NULL);
-	struct iovec *buffers = calloc(count, sizeof(*buffers));
+	struct iovec *buffers = count ? calloc(count, sizeof(*buffers)) : NULL;
 	int r;
 
 	if (!buffers)
