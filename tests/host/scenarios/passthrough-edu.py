@@ -141,12 +141,13 @@ def preserve_refused(host, guest):
     works(host, guest, "plugged in")
     passed.exchanged(host, guest, "policy=preserve", 1)
     works(host, guest, "policy=preserve, after the exchange")
-    status, output = host.run(updates.command(host, host.new), timeout=120)
-    host.check(
-        status != 0 and "device-preserve: device edu has policy=preserve" in output,
-        "policy=preserve: the update is refused, and names the device",
-        f"status {status}: {output.strip()[-600:]}",
-    )
+    for more, code in (("", "cmdline-devices"), ("--skip-preflight", "device-preserve: device edu has policy=preserve")):
+        status, output = host.run(updates.command(host, host.new, more), timeout=120)
+        host.check(
+            status != 0 and code in output,
+            f"policy=preserve: luoctl update {more}: refused ({code})",
+            f"luoctl update {more}: status {status}, no {code}: {output.strip()[-600:]}",
+        )
     works(host, guest, "after the refusal")
     remove(host, guest, "unplugged once more")
     passed.ask(host, guest, "vm.add-device", {"device": [f"{EDU},id=edu,policy=reset"]})
