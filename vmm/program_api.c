@@ -131,12 +131,7 @@ static int api_resize_memory(void *opaque, uint64_t size, struct error *err)
 	struct program *p = opaque;
 	int r = need_vm(p, err);
 
-	if (r == 0)
-		r = vm_resize_memory(p->vm, size, err);
-	/* luod shows how much memory a VM has. */
-	if (r == 0)
-		agent_config_changed(p->agent);
-	return r;
+	return r < 0 ? r : vm_resize_memory(p->vm, size, err);
 }
 
 static int api_adopt(void *opaque, const char *id, const char *agent, struct error *err)

@@ -64,7 +64,7 @@ struct vm_callbacks {
 	void (*phase)(void *opaque, enum update_phase phase);
 	/* The VM is over. exit_code: of the process; reason: one word for the agent and the log. */
 	void (*exit)(void *opaque, int exit_code, const char *reason);
-	/* What is configured has changed: a device of the host came or went. NULL: nothing. */
+	/* What is configured has changed: devices came or went, or memory came. NULL: nothing. */
 	void (*config)(void *opaque);
 	/* Something has happened to a device of the host. NULL: nothing. */
 	void (*device)(void *opaque, const struct device_news *news);

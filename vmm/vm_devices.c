@@ -133,7 +133,7 @@ int vm_resize_memory(struct vm *vm, uint64_t size, struct error *err)
 	if (r == 0)
 		r = machine_resize_memory(vm->parts.machine, size, err);
 	if (r == 0)
-		vm_parts_learn(&vm->parts);
+		vm_config_changed(vm);
 	return r;
 }
 

@@ -53,7 +53,7 @@ int vm_request_snapshot(struct vm *vm, const struct vm_request *request, vm_done
 int vm_request_restore(struct vm *vm, const struct vm_request *request, vm_done_fn *done,
 		       void *opaque, struct error *err);
 
-/* vm_devices.c. Devices came or went. */
+/* vm_devices.c. Devices came or went, or memory came. */
 void vm_config_changed(struct vm *vm);
 
 /* vm.c */

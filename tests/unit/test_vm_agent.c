@@ -254,6 +254,19 @@ static void test_plugged_devices_are_told(void **state _unused_)
 	assert_non_null(json_object_get(hello.config, "balloon"));
 }
 
+static void test_added_memory_is_told(void **state _unused_)
+{
+	struct agent_hello hello;
+	struct error err = ERROR_INIT;
+
+	new_vm(false);
+	accept_hello("running");
+	assert_int_equal(vm_resize_memory(t.vm, VM_MEMORY_MIN + RAM_ADD_ALIGN, &err), 0);
+	receive();
+	assert_int_equal(agent_hello_from_json(t.message, &hello, &err), 0);
+	assert_int_equal(hello.memory, VM_MEMORY_MIN + RAM_ADD_ALIGN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -268,6 +281,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_another_configuration_is_told, start, stop),
 		cmocka_unit_test_setup_teardown(test_devices_are_told_of, start, stop),
 		cmocka_unit_test_setup_teardown(test_plugged_devices_are_told, start, stop),
+		cmocka_unit_test_setup_teardown(test_added_memory_is_told, start, stop),
 		cmocka_unit_test_setup_teardown(test_power_off_is_told, start, stop),
 	};
 

@@ -52,6 +52,7 @@ void new_vm(bool resume)
 		strcpy(config.kernel, "/kernel");
 	strcpy(config.agent, t.path);
 	config.memory = VM_MEMORY_MIN;
+	config.growth.max = RAM_ADD_ALIGN;
 	config.preserve_on_update = !t.not_preservable;
 	assert_int_equal(vm_new(&config, resume, NULL, t.loop, &callbacks, NULL, &t.vm, &err), 0);
 	if (!resume)
