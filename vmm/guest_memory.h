@@ -90,6 +90,7 @@ void guest_ram_free(struct guest_ram *ram); /* NULL is fine */
 /* All that there is, bytes. Any thread, as the next two. */
 uint64_t guest_ram_size(const struct guest_ram *ram);
 unsigned int guest_ram_region_count(const struct guest_ram *ram);
+/* That one, and the others after it in an array; borrowed, and stays where it is. */
 const struct guest_memory_region *guest_ram_region(const struct guest_ram *ram, unsigned int index);
 /* The first address above all RAM that there is and that can be added. */
 uint64_t guest_ram_end(const struct guest_ram *ram);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/guest_memory_hold.h"
 
+#include <inttypes.h>
 #include <liburing.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,7 +20,7 @@ struct ram_hold {
 	struct io_uring ring;
 	bool pinned;
 	unsigned int count;
-	struct guest_memory_region regions[RAM_REGIONS_MAX]; /* copies */
+	const struct guest_memory_region *regions; /* borrowed */
 };
 
 static size_t buffers_of(const struct guest_memory_region *regions, unsigned int count,
@@ -58,20 +59,45 @@ static int pin(struct ram_hold *hold)
 	return r;
 }
 
+static int populate(const struct guest_memory_region *region, struct error *err)
+{
+	/* EINVAL: before Linux 5.14. */
+	if (madvise(region->hva, region->size, MADV_POPULATE_WRITE) == 0 || errno == EINVAL)
+		return 0;
+	return error_sys(err, -errno,
+			 "this host has no memory for all of it, and all of it must be there: free "
+			 "some, or move guests away");
+}
+
 /* khugepaged leaves such regions alone, and the pages that it has taken out already are waited for
- * when they are touched. */
-static int put_off(const struct ram_hold *hold, struct error *err)
+ * when they are touched. Before that, pages are made that can still be huge. */
+static int put_off(const struct guest_memory_region *region, struct error *err)
+{
+	int r = populate(region, err);
+
+	if (r < 0)
+		return r;
+	if (madvise(region->hva, region->size, MADV_NOHUGEPAGE) < 0 && errno != EINVAL)
+		return error_sys(err, -errno, "huge pages cannot be put off");
+	return populate(region, err);
+}
+
+static int put_all_off(const struct ram_hold *hold, int why, struct error *err)
 {
 	for (unsigned int i = 0; i < hold->count; i++) {
 		const struct guest_memory_region *region = &hold->regions[i];
+		int r = put_off(region, err);
 
-		if (madvise(region->hva, region->size, MADV_NOHUGEPAGE) < 0 && errno != EINVAL)
-			return error_sys(err, -errno, "guest RAM: huge pages cannot be put off");
-		if (madvise(region->hva, region->size, MADV_POPULATE_WRITE) < 0 && errno != EINVAL)
-			return error_sys(err, -errno,
-					 "guest RAM: this host has no memory for all of it: free "
-					 "some, or move guests away");
+		if (r < 0) {
+			error_prefix(err, "guest RAM at 0x%" PRIx64 ": ", region->gpa);
+			return r;
+		}
 	}
+	log_warning("guest RAM cannot be pinned while the kernel takes it (%s): huge pages are put "
+		    "off instead, and one that is being made at that moment is missed; allow this "
+		    "vmm to lock its memory (LimitMEMLOCK=, ulimit -l) and to use io_uring (sysctl "
+		    "kernel.io_uring_disabled)",
+		    strerror(-why));
 	return 0;
 }
 
@@ -84,17 +110,11 @@ int ram_hold_new(const struct guest_memory_region *regions, unsigned int count,
 	if (!hold)
 		return error_set(err, -ENOMEM, "guest RAM: out of memory");
 	hold->count = count;
-	memcpy(hold->regions, regions, count * sizeof(*regions));
+	hold->regions = regions;
 	r = pin(hold);
 	hold->pinned = r == 0;
-	if (r < 0) {
-		log_warning("guest RAM cannot be pinned while the kernel takes it (%s): huge pages "
-			    "are put off instead, and one that is being made at that moment is "
-			    "missed; allow this vmm to lock its memory (LimitMEMLOCK=, ulimit -l) "
-			    "and to use io_uring (sysctl kernel.io_uring_disabled)",
-			    strerror(-r));
-		r = put_off(hold, err);
-	}
+	if (r < 0)
+		r = put_all_off(hold, r, err);
 	if (r < 0) {
 		ram_hold_free(hold);
 		return r;

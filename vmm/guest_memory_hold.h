@@ -15,10 +15,11 @@
 struct ram_hold;
 
 /*
- * Pins all pages of the regions, which must stay mapped; those that are not there are made. Takes
- * as long as the kernel needs for that. Any thread. Where this process cannot pin them (a limit on
- * locked memory, no io_uring), huge pages are put off for the regions instead, which leaves a gap
- * of moments; that is logged. -ENOMEM: no memory for the pages, or for this.
+ * Pins all pages of the regions, which are borrowed until ram_hold_free() and stay mapped; pages
+ * that are not there are made, huge where they can be. Takes as long as the kernel needs for that.
+ * Any thread. Where this process cannot pin them (a limit on locked memory, no io_uring), huge
+ * pages are put off for the regions instead, which leaves a gap of moments; that is logged.
+ * -ENOMEM: no memory for the pages, or for this.
  */
 int ram_hold_new(const struct guest_memory_region *regions, unsigned int count,
 		 struct ram_hold **ret, struct error *err);

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From running to prepared, and back: what costs time while the guest still runs. */
 #include <stdio.h>
-#include <sys/mman.h>
 
 #include "base/json.h"
 #include "base/util.h"
 #include "vmm/guest_memory_hold.h"
 #include "vmm/update/steps_priv.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* linux/mman.h since 5.14 */
-#endif
 
 static void close_session(struct steps *s)
 {
@@ -121,23 +116,11 @@ void undo_state_file(void *opaque)
 }
 
 /*
- * LUO makes every page that the guest never touched, one small page after the other. Made here
- * first, they are huge pages: what is preserved and taken up again later is then far less.
- * -ENOMEM now costs the guest nothing.
+ * LUO makes every page that the guest never touched, one small page after the other. Made by the
+ * hold first, they are huge pages: what is preserved and taken up again later is then far less.
+ * -ENOMEM now costs the guest nothing. Only a kernel needs it: elsewhere what the guest never
+ * touched costs nothing.
  */
-static int populate(const struct guest_memory_region *region, const char *what, struct error *err)
-{
-	if (madvise(region->hva, region->size, MADV_POPULATE_WRITE) == 0)
-		return 0;
-	/* Linux 5.14 and later know it; preserving does without. */
-	if (errno == EINVAL)
-		return 0;
-	return error_sys(err, -errno,
-			 "%s: this host has no memory for all of it, and what is preserved is "
-			 "there in whole: free some, or move guests away",
-			 what);
-}
-
 static int preserve_region(struct steps *s, const struct guest_memory_region *region,
 			   uint64_t token, const char *what, struct error *err)
 {
@@ -166,10 +149,7 @@ int step_preserve(void *opaque, struct error *err)
 
 		snprintf(what, sizeof(what), "guest RAM %u (%llu MiB at %#llx)", i,
 			 (unsigned long long)(region->size / MIB), (unsigned long long)region->gpa);
-		/* Only a kernel needs it: elsewhere what the guest never touched costs nothing. */
-		r = source_crosses_kexec(s->source) ? populate(region, what, err) : 0;
-		if (r == 0)
-			r = preserve_region(s, region, TOKEN_RAM_FIRST + i, what, err);
+		r = preserve_region(s, region, TOKEN_RAM_FIRST + i, what, err);
 		if (r < 0)
 			return r;
 	}
