@@ -11,9 +11,7 @@
 #include "vmm/x86/aml.h"
 #include "vmm/x86/layout.h"
 
-#define SLOTS	      32U
-#define DEVICE_CHECK  1U
-#define EJECT_REQUEST 3U
+#define SLOTS 32U
 
 static void slot_name(unsigned int slot, char name[5])
 {
@@ -47,6 +45,18 @@ static void put_slot(struct aml *aml, unsigned int slot)
 	aml_end(aml);
 }
 
+void acpi_begin_notify(struct aml *aml, enum aml_opcode slots, unsigned int slot,
+		       const char *device)
+{
+	aml_begin_if(aml);
+	aml_op(aml, AML_AND);
+	aml_op(aml, slots);
+	aml_integer(aml, 1ULL << slot);
+	aml_integer(aml, 0); /* no target */
+	aml_op(aml, AML_NOTIFY);
+	aml_path(aml, device);
+}
+
 /* HPNT(slots, event) */
 static void put_notifier(struct aml *aml)
 {
@@ -55,13 +65,7 @@ static void put_notifier(struct aml *aml)
 	aml_begin_method(aml, "HPNT", 2);
 	for (unsigned int slot = 1; slot < SLOTS; slot++) {
 		slot_name(slot, name);
-		aml_begin_if(aml);
-		aml_op(aml, AML_AND);
-		aml_op(aml, AML_ARG0);
-		aml_integer(aml, 1ULL << slot);
-		aml_integer(aml, 0); /* no target */
-		aml_op(aml, AML_NOTIFY);
-		aml_path(aml, name);
+		acpi_begin_notify(aml, AML_ARG0, slot, name);
 		aml_op(aml, AML_ARG1);
 		aml_end(aml);
 	}
@@ -103,8 +107,8 @@ void acpi_put_hotplug_event(struct aml *aml)
 	snprintf(name, sizeof(name), "_E%02X", ACPI_GPE_PCI_HOTPLUG & 0xff);
 	aml_begin_scope(aml, "_GPE");
 	aml_begin_method(aml, name, 0);
-	put_round(aml, "\\_SB.PCI0.HPUP", DEVICE_CHECK);
-	put_round(aml, "\\_SB.PCI0.HPDN", EJECT_REQUEST);
+	put_round(aml, "\\_SB.PCI0.HPUP", ACPI_DEVICE_CHECK);
+	put_round(aml, "\\_SB.PCI0.HPDN", ACPI_EJECT_REQUEST);
 	aml_end(aml);
 	aml_end(aml);
 }

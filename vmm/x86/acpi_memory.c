@@ -6,13 +6,13 @@
  */
 #include <stdio.h>
 
+#include "base/util.h"
 #include "devices/memory_hotplug.h"
 #include "vmm/x86/acpi_table.h"
 #include "vmm/x86/aml.h"
 #include "vmm/x86/layout.h"
 
-#define DEVICE_CHECK 1U
-#define STA_ENABLED  0x0fU /* present, enabled, shown, working: 6.3.7 */
+#define STA_ENABLED 0x0fU /* present, enabled, shown, working: 6.3.7 */
 /* Of a QWord address space descriptor: 6.4.3.5.1. */
 #define QWORD_FIRST  14U
 #define QWORD_LAST   22U
@@ -27,7 +27,6 @@ static const struct number {
 	{"RLLO", "RLHI", "CLST", QWORD_LAST},
 	{"RSLO", "RSHI", "CLEN", QWORD_LENGTH},
 };
-#define NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
 
 static void device_name(unsigned int slot, char name[5])
 {
@@ -40,7 +39,7 @@ static void put_registers(struct aml *aml, unsigned int slot)
 		      (uint16_t)(PORT_MEMORY_HOTPLUG + slot * MEMORY_HOTPLUG_SLOT_SIZE),
 		      MEMORY_HOTPLUG_SLOT_SIZE);
 	aml_begin_field(aml, "MREG");
-	for (unsigned int i = 0; i < NUMBERS; i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(numbers); i++) {
 		aml_field_dword(aml, numbers[i].low);
 		aml_field_dword(aml, numbers[i].high);
 	}
@@ -54,7 +53,7 @@ static void put_descriptor(struct aml *aml)
 
 	aml_res_memory64(&res, 0, 0xfff);
 	aml_name_resources(aml, "RBUF", &res);
-	for (unsigned int i = 0; i < NUMBERS; i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(numbers); i++) {
 		aml_op(aml, AML_CREATE_QWORD_FIELD);
 		aml_path(aml, "RBUF");
 		aml_integer(aml, numbers[i].offset);
@@ -62,7 +61,7 @@ static void put_descriptor(struct aml *aml)
 	}
 	aml_begin_method(aml, "_CRS", 0);
 	/* field = high << 32 | low */
-	for (unsigned int i = 0; i < NUMBERS; i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(numbers); i++) {
 		aml_op(aml, AML_OR);
 		aml_op(aml, AML_SHIFT_LEFT);
 		aml_path(aml, numbers[i].high);
@@ -128,14 +127,8 @@ void acpi_put_memory_event(struct aml *aml)
 	for (unsigned int slot = 0; slot < MEMORY_HOTPLUG_SLOTS; slot++) {
 		device_name(slot, name);
 		snprintf(path, sizeof(path), "\\_SB.%s", name);
-		aml_begin_if(aml);
-		aml_op(aml, AML_AND);
-		aml_op(aml, AML_LOCAL0);
-		aml_integer(aml, 1ULL << slot);
-		aml_integer(aml, 0); /* no target */
-		aml_op(aml, AML_NOTIFY);
-		aml_path(aml, path);
-		aml_integer(aml, DEVICE_CHECK);
+		acpi_begin_notify(aml, AML_LOCAL0, slot, path);
+		aml_integer(aml, ACPI_DEVICE_CHECK);
 		aml_end(aml);
 	}
 	aml_end(aml);
