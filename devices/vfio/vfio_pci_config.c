@@ -198,7 +198,6 @@ static int add_express(struct vfio_pci *v, unsigned int at, struct error *err)
 	if ((flags & PCI_EXP_FLAGS_TYPE) >> 4 <= TYPE_ENDPOINT_MAX)
 		flags = (uint16_t)((flags & ~PCI_EXP_FLAGS_TYPE) | TYPE_RC_ENDPOINT << 4);
 	le_put16(body, 0, flags);
-	v->express = true;
 	v->exp_cap = at;
 	return add_emulated(v, at, PCI_CAP_ID_EXP, body, sizeof(body), NULL, err);
 }

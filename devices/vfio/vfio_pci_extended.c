@@ -74,7 +74,7 @@ void vfio_pci_extended_init(struct vfio_pci *v)
 	uint16_t offsets[CAPS_MAX];
 	unsigned int count, last = 0;
 
-	count = v->express ? walk(v, offsets) : 0;
+	count = v->exp_cap ? walk(v, offsets) : 0;
 	for (unsigned int i = 0; i < count; i++) {
 		unsigned int at = offsets[i], end = end_of(offsets, count, at);
 		uint32_t header = header_at(v, at);

@@ -49,10 +49,10 @@ struct vfio_pci {
 
 	/* Bytes of configuration space that the function answers, and not the device. */
 	bool emulated[CONFIG_BYTES];
-	bool express; /* a PCI Express device */
 	/* Above those: what a guest reads, or that it is the device's own. */
 	uint32_t extended[(PCI_CONFIG_SIZE - CONFIG_BYTES) / 4];
-	unsigned int msi_cap, msix_cap, pm_cap, exp_cap, af_cap; /* offsets; 0: none */
+	unsigned int msi_cap, msix_cap, pm_cap, af_cap; /* offsets; 0: none */
+	unsigned int exp_cap;				/* the same: not a PCI Express device */
 	unsigned int power; /* state that the device is in; under the configuration mutex */
 	unsigned int msix_vectors;
 
@@ -76,7 +76,7 @@ int vfio_pci_config_params(struct vfio_pci *v, struct pci_params *params, struct
 int vfio_pci_config_init(struct vfio_pci *v, struct error *err);
 void vfio_pci_command_changed(void *opaque, uint16_t command);
 
-/* vfio_pci_extended.c. After v->express is known; accesses from 0x100 on. */
+/* vfio_pci_extended.c. After v->exp_cap is known; accesses from 0x100 on. */
 #define VFIO_PCI_EXTENDED_OWN UINT32_MAX
 void vfio_pci_extended_init(struct vfio_pci *v);
 uint32_t vfio_pci_extended_read(struct vfio_pci *v, unsigned int offset, unsigned int size);
