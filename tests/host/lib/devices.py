@@ -65,7 +65,7 @@ class Net(Device):
         self.host.wait(lambda: self.guest.ask("net")["received"] >= before["received"] + self.ENOUGH, 120, f"{when}: bytes for it", every=2)
         said = self.guest.ask("net")
         self.host.check(
-            said["wrong"] == 0 and peer.wrong is None and peer.connections == 1 and peer.ended is None,
+            said["wrong"] == 0 and peer.wrong is None and peer.undisturbed,
             f"{when}: its network card carries one connection: {said['sent']} bytes out and {said['received']} in, each what it should be",
             f"{when}: {said.text}; {peer.connections} connections, first wrong byte {peer.wrong}, ended: {peer.ended}",
         )

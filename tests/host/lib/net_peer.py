@@ -50,6 +50,11 @@ class Peer:
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
+    @property
+    def undisturbed(self):
+        """There has been one connection, and there is."""
+        return self.connections == 1 and self.ended is None
+
     def accept(self):
         while True:
             try:
@@ -108,7 +113,7 @@ def goes_on(host, guest, peer, when):
 def same(host, guest, peer, when, first):
     said = guest.ask("net")
     host.check(
-        peer.connections == 1 and peer.ended is None and said["port"] == first["port"] and said["carrier_changes"] == first["carrier_changes"],
+        peer.undisturbed and said["port"] == first["port"] and said["carrier_changes"] == first["carrier_changes"],
         f"{when}: it is the connection from before, from port {said['port']}, and the link never went down",
         f"{when}: {peer.connections} connections, ended: {peer.ended}; first {first.text}, now {said.text}",
     )
@@ -123,6 +128,14 @@ def back(host, guest, when):
         every=1,
     )
     host.prove(f"{when}: the guest's virtio_net driver has the card again")
+
+
+def kept(host, peer, when):
+    host.check(
+        peer.undisturbed,
+        f"{when}: it is the connection from before: TCP has made up for the time without a card",
+        f"{when}: {peer.connections} connections, ended: {peer.ended}",
+    )
 
 
 def talker(host, name, peer, options, append=""):

@@ -6,6 +6,9 @@ import re
 
 from . import api, updates
 
+# Options of a vmm whose devices are plugged in later.
+RULES = "--landlock-rules path=/dev/vfio,access=rw path=/dev/iommu,access=rw"
+
 
 def bound(host, address):
     """vfio has the device, and it can be given to a VM."""

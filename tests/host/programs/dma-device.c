@@ -232,11 +232,16 @@ int preserve(const struct keep *k, int fd, uint64_t token)
 	return r;
 }
 
-void preserve_iommufd(const struct keep *k)
+void preserve_memory(const struct keep *k)
 {
 	for (unsigned int i = 0; i < PIECES; i++)
 		if (preserve(k, k->pieces[i].fd, TOKEN_MEMORY + i) < 0)
 			keep_fail("preserving memory");
+}
+
+void preserve_iommufd(const struct keep *k)
+{
+	preserve_memory(k);
 	if (preserve(k, k->io, TOKEN_IOMMUFD) < 0)
 		keep_fail("preserving the iommufd");
 }
@@ -319,4 +324,14 @@ void change_all(const struct keep *k)
 	if (detach(k) < 0 || attach(k) < 0)
 		keep_fail("attaching after the session is closed");
 	use_device(k, LAST_PAGE, "after attaching anew");
+}
+
+void keep_until_told(const struct keep *k, const char *folder, const char *session)
+{
+	use_device(k, LAST_PAGE, "while it is preserved");
+	keep_write_frames(k, folder, session);
+	wait_for_signal();
+	use_device(k, LAST_PAGE, "after a reboot that failed, or none");
+	close(k->session);
+	change_all(k);
 }

@@ -21,6 +21,9 @@ void refused(int result, int expected, const char *what);
 void check(const struct error *err, int result);
 /* Says "kept" and waits for SIGUSR1. */
 void wait_for_signal(void);
+/* All is preserved: writes the frames, keeps it until the signal, then uses the device as before.
+ */
+void keep_until_told(const struct keep *k, const char *folder, const char *session);
 
 /* -- the device: -1 with errno, but for what must not fail --------------------------------------
  */
@@ -48,6 +51,7 @@ void change_all(const struct keep *k);
  */
 
 int preserve(const struct keep *k, int fd, uint64_t token);
+void preserve_memory(const struct keep *k);
 /* And its memory before it. */
 void preserve_iommufd(const struct keep *k);
 void preserve_all(const struct keep *k);

@@ -3,10 +3,13 @@
  * dma-faults: each step of preserving a device, and of taking it back, while the kernel fails in
  * it; and that nothing has changed after that. The device is that of dma-keep.
  *
- *   dma-faults keep SESSION ADDRESS FOLDER [sweep]   as dma-keep begin; what is refused is tried
- * again dma-faults freeze ADDRESS [sweep]                reboot(KEXEC), which must be refused each
- * time dma-faults take SESSION ADDRESS [N BIND ATTACH]  in the next kernel; what is refused is
- * tried again, but for RETRIEVE_FD, where LUO keeps the error
+ *   dma-faults keep SESSION ADDRESS FOLDER [sweep]
+ *                             as dma-keep begin; what is refused is tried again
+ *   dma-faults freeze ADDRESS [sweep]
+ *                             reboot(KEXEC), which must be refused each time
+ *   dma-faults take SESSION ADDRESS [N BIND ATTACH]
+ *                             in the next kernel; what is refused is tried again, but for
+ *                             RETRIEVE_FD, where LUO keeps the error
  *
  * Without the last words the failures come from outside (lib/gdb.py). With them the kernel fails in
  * the N-th allocation of each step (Documentation/fault-injection/fault-injection.rst, fail-nth):
@@ -155,9 +158,7 @@ static int try_preserve(struct keep *k, const char *session, struct step *step, 
 	int r;
 
 	make_session(k, session);
-	for (unsigned int i = 0; i < PIECES; i++)
-		if (preserve(k, k->pieces[i].fd, TOKEN_MEMORY + i) < 0)
-			keep_fail("preserving memory");
+	preserve_memory(k);
 	if (device) {
 		struct step before = {.name = "preserving the iommufd"};
 
@@ -195,12 +196,7 @@ static int keep(const char *session, const char *address, const char *folder, bo
 	preserve_step(&k, session, address, &io, false);
 	close(k.session);
 	preserve_step(&k, session, address, &device, true);
-	use_device(&k, LAST_PAGE, "while it is preserved");
-	keep_write_frames(&k, folder, session);
-	wait_for_signal();
-	use_device(&k, LAST_PAGE, "after a reboot that failed, or none");
-	close(k.session);
-	change_all(&k);
+	keep_until_told(&k, folder, session);
 	return 0;
 }
 

@@ -64,12 +64,7 @@ static int begin(const char *session, const char *address, const char *folder, c
 	preserve_all(&k);
 	preserve_second(&k, &other, second);
 	fixed(&k);
-	use_device(&k, LAST_PAGE, "while it is preserved");
-	keep_write_frames(&k, folder, session);
-	wait_for_signal();
-	use_device(&k, LAST_PAGE, "after a reboot that failed, or none");
-	close(k.session);
-	change_all(&k);
+	keep_until_told(&k, folder, session);
 	return 0;
 }
 
@@ -91,9 +86,7 @@ static int order(const char *address)
 	if (fallocate(k.pieces[1].fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE) < 0)
 		keep_fail("fallocate");
 	make_session(&k, "hole");
-	for (unsigned int i = 0; i < PIECES; i++)
-		if (preserve(&k, k.pieces[i].fd, TOKEN_MEMORY + i) < 0)
-			keep_fail("preserving memory");
+	preserve_memory(&k);
 	refused(preserve(&k, k.io, TOKEN_IOMMUFD), ESTALE,
 		"an iommufd with a page that left its file");
 	close(k.session);

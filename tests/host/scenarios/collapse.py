@@ -7,7 +7,6 @@ from lib.guest import Guest
 
 EDU = edu.ADDRESS
 DEVICE = {"host": EDU, "id": "edu", "policy": "reset"}
-RULES = "--landlock-rules path=/dev/vfio,access=rw path=/dev/iommu,access=rw"
 THP = "/sys/kernel/mm/transparent_hugepage"
 
 SCENARIO = {
@@ -26,7 +25,7 @@ def run(host):
     passed.bound(host, EDU)
     updates.start_luod(host)
     guest = Guest(
-        host, "pages", memory="192M", fill="64M", hf="hf.spin=0", options=f"{RULES} --agent {updates.AGENT} --api-socket /run/pages.api"
+        host, "pages", memory="192M", fill="64M", hf="hf.spin=0", options=f"{passed.RULES} --agent {updates.AGENT} --api-socket /run/pages.api"
     ).start()
     host.sh(f"cd {THP}/khugepaged; echo 20 >scan_sleep_millisecs; echo 20 >alloc_sleep_millisecs; echo 4096 >pages_to_scan")
     for number in range(1, 3):

@@ -24,8 +24,6 @@ SCENARIO = {
 }
 
 
-# Devices are plugged in later.
-RULES = "--landlock-rules path=/dev/vfio,access=rw path=/dev/iommu,access=rw"
 
 
 def run(host):
@@ -52,7 +50,7 @@ def run(host):
 
 def start(host, name, options):
     return Guest(
-        host, name, memory="512M", fill="64M", hf="hf.spin=0", options=f"{options} {RULES} --agent {updates.AGENT} --api-socket /run/{name}.api"
+        host, name, memory="512M", fill="64M", hf="hf.spin=0", options=f"{options} {passed.RULES} --agent {updates.AGENT} --api-socket /run/{name}.api"
     ).start()
 
 

@@ -24,7 +24,6 @@ SCENARIO = {
     "allow": [r"DMAR: (DRHD: handling fault status|\[DMA (Write|Read))"],
 }
 
-RULES = "--landlock-rules path=/dev/vfio,access=rw path=/dev/iommu,access=rw"
 
 
 def run(host):
@@ -45,7 +44,7 @@ def run(host):
         hf="hf.spin=0",
         # The controller is there for its memory.
         append="initcall_blacklist=nvme_init",
-        options=f"--agent {updates.AGENT} --api-socket /run/peers.api --device {EDU},id=edu {PLAIN},id=plain {NVME},id=nvme {RULES}",
+        options=f"--agent {updates.AGENT} --api-socket /run/peers.api --device {EDU},id=edu {PLAIN},id=plain {NVME},id=nvme {passed.RULES}",
     ).start()
     reach(host, guest, peers, "at first")
     renewed(host, guest, peers)
