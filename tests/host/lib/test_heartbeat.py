@@ -99,6 +99,16 @@ class Judging(unittest.TestCase):
         skipped = "clocksource: timekeeping watchdog on CPU0: kvm-clock wd-wd read-back delay of 271674ns\n"
         self.assertEqual(heartbeat.complaints(log(line("start cpus=2"), skipped)), [])
 
+    def test_clocks_compared_over_no_time(self):
+        verdict = "[   70.051029] clocksource: Marking clocksource tsc unstable due to frequency skew\n"
+        watchdog = "[   70.282566] clocksource: Watchdog               kvm-clock interval: {:16}ns\n"
+        clock = "[   70.923208] clocksource: Clocksource                  tsc interval: {:16}ns\n"
+        short = log(verdict, watchdog.format(49915), line("beat"), clock.format(48371))
+        self.assertEqual(heartbeat.complaints(short), [])
+        for wrong in ((500_000_000, 48371), (49915, 500_000_000), (510_000_000, 500_000_000)):
+            self.assert_complains("frequency skew", verdict, watchdog.format(wrong[0]), clock.format(wrong[1]))
+        self.assert_complains("frequency skew", verdict, watchdog.format(49915))
+
     def test_a_guest_of_which_one_cpu_stands_still(self):
         before, after = log(beat(1), beat(2, spins="50,7")).said
         self.assertFalse(heartbeat.alive(before, after))
