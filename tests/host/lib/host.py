@@ -16,6 +16,8 @@ from .qemu import Machine
 
 # The agent says "alive" every two seconds; a host that says nothing for so long is stuck.
 STALL_SECONDS = 20
+# For copying a few small files.
+KEEP_SECONDS = 5
 
 # A kernel that looks for its own bugs: the end of its series; how much longer everything takes; MiB for its larger image and its early
 # tables, beside the eighth of all memory that KASAN takes.
@@ -197,6 +199,15 @@ class Host:
 
     def kill(self, command):
         self.machine.send(f"kill {command.number}")
+
+    def keep_logs(self):
+        """Puts the last words of the vmms where they can be read after this host; it may be past answering."""
+        if not self.machine:
+            return
+        try:
+            self.run('for log in /run/holdfast/vms/*.log; do cp "$log" "/run/test/resumed-${log##*/}"; done', KEEP_SECONDS)
+        except (ScenarioFailed, OSError):  # it is off, or hangs, which is told already
+            pass
 
     # -- waiting -------------------------------------------------------------------------------------------------
 

@@ -110,8 +110,12 @@ def lead(scenario, setup, accel, folder, report):
     with Host(setup, accel, scenario.name, scenario.needs, folder, report) as host:
         if scenario.needs["boot"]:
             host.measure(f"boot of host kernel {host.old}", host.boot())
-        scenario.run(host)
-        host.check_console()
+        try:
+            scenario.run(host)
+            host.check_console()
+        except ScenarioFailed:
+            host.keep_logs()
+            raise
 
 
 def say_console(folder, report):
