@@ -405,7 +405,7 @@ int agent_event_from_json(json_t *message, struct agent_event *ret, struct error
 		event.phase = get_phase(&m);
 		break;
 	case AGENT_EVENT_EXIT:
-		event.reason = json_get_string(&m.r, "reason", "", 64);
+		event.reason = json_get_string(&m.r, "reason", "", AGENT_REASON_MAX);
 		break;
 	case AGENT_EVENT_DEVICE:
 		read_device(&m, &event.device);

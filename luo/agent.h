@@ -188,10 +188,14 @@ struct agent_device {
 	const char *message; /* for the user */
 };
 
+/* With the NUL: a word, and the message of an error. */
+#define AGENT_REASON_MAX (ERROR_MESSAGE_MAX + 32)
+
 struct agent_event {
 	enum agent_event_kind kind;
 	enum agent_phase phase; /* of "phase" */
-	const char *reason; /* of "exit": "poweroff", "reboot", "killed" ...; at most 63 bytes */
+	const char *reason;	/* of "exit": "poweroff", "shutdown", "crash: WHY" ...; shorter than
+				   AGENT_REASON_MAX */
 	struct agent_device device; /* of "device" */
 };
 

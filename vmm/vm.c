@@ -2,8 +2,11 @@
 /* Birth and end of a VM, and what its guest asks for. */
 #include "vmm/vm.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/util.h"
+#include "luo/agent.h"
 #include "vmm/cli.h"
 #include "vmm/vm_priv.h"
 
@@ -35,6 +38,15 @@ void vm_end(struct vm *vm, int exit_code, const char *reason)
 	vm->over = true;
 	vm->pending = 0;
 	vm->callbacks->exit(vm->opaque, exit_code, reason);
+}
+
+/* what: a word for programs; the rest is for the operator, who may have nothing but luod's log. */
+static void end_by_fault(struct vm *vm, const char *what, const struct error *err)
+{
+	char reason[AGENT_REASON_MAX];
+
+	snprintf(reason, sizeof(reason), "%s: %s", what, error_message(err));
+	vm_end(vm, EXIT_CODE_FAILURE, reason);
 }
 
 static void tell_news(struct vm *vm)
@@ -129,7 +141,7 @@ static void reset(struct vm *vm)
 	vm->pending = 0;
 	if (vm_boot(vm, &err) < 0) {
 		log_error("reset: %s", error_message(&err));
-		vm_end(vm, EXIT_CODE_FAILURE, "reset-failed");
+		end_by_fault(vm, "reset-failed", &err);
 	}
 }
 
@@ -177,7 +189,7 @@ static void deal_with_pending(void *opaque)
 		return;
 	if (vm->pending & VM_PENDING_CRASH) {
 		log_error("the guest cannot go on: %s", error_message(&vm->crash));
-		vm_end(vm, EXIT_CODE_FAILURE, "crash");
+		end_by_fault(vm, "crash", &vm->crash);
 	} else if (vm->pending & VM_PENDING_POWEROFF) {
 		log_info("the guest is off (%s)", vm->reason);
 		vm_end(vm, EXIT_CODE_OK, vm->reason);

@@ -62,7 +62,8 @@ typedef void vm_done_fn(void *opaque, int result, const struct error *err);
 
 struct vm_callbacks {
 	void (*phase)(void *opaque, enum update_phase phase);
-	/* The VM is over. exit_code: of the process; reason: one word for the agent and the log. */
+	/* The VM is over. exit_code: of the process; reason: a word for the agent and the log,
+	 * and of a failure what it was ("crash: vCPU 0: ..."); less than AGENT_REASON_MAX bytes. */
 	void (*exit)(void *opaque, int exit_code, const char *reason);
 	/* What is configured has changed: devices came or went, or memory came. NULL: nothing. */
 	void (*config)(void *opaque);

@@ -28,7 +28,7 @@ static struct {
 	struct shutdown *shutdown;
 	bool over;
 	int exit_code;
-	char reason[32];
+	char reason[128];
 	bool answered;
 	int result;
 } t;
@@ -149,7 +149,7 @@ static void test_reset_that_fails(void **state _unused_)
 	turn();
 	assert_true(t.over);
 	assert_int_equal(t.exit_code, 1);
-	assert_string_equal(t.reason, "reset-failed");
+	assert_non_null(strstr(t.reason, "reset-failed: fake call"));
 }
 
 static void test_reset_while_prepared(void **state _unused_)
@@ -191,7 +191,7 @@ static void test_crash(void **state _unused_)
 	turn();
 	assert_true(t.over);
 	assert_int_equal(t.exit_code, 1);
-	assert_string_equal(t.reason, "crash");
+	assert_string_equal(t.reason, "crash: fake crash");
 }
 
 static void test_verbs_in_the_wrong_phase(void **state _unused_)
