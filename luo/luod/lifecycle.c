@@ -284,6 +284,8 @@ static void take_note(struct vm *vm, const char *text, bool clean)
 	} else if (vm->record->resume) {
 		if (vm->record->status != VM_FAILED)
 			resume_failed(vm, text);
+		else if (vm->went_away)
+			vm_fail(vm, VM_FAILED, text);
 	} else if (vm->record->status == VM_STARTING) {
 		vm_fail(vm, VM_FAILED, text);
 	} else if (vm->record->status == VM_CONNECTED || vm->record->status == VM_DISCONNECTED) {
@@ -307,6 +309,7 @@ void lifecycle_on_gone(struct vm *vm, const char *text, bool clean)
 	if (vm->upgrade && upgrade_on_gone(vm->upgrade, text))
 		return;
 	take_note(vm, text, clean);
+	vm->went_away = false;
 	if (vm->luod->update)
 		update_on_gone(vm->luod->update, vm);
 }

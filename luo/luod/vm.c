@@ -323,6 +323,7 @@ void vm_on_disconnect(struct vm *vm)
 			&err, -EPIPE,
 			"vm %s: its vmm (pid %d) went away while asked to \"%s\"; look at its log",
 			vm->record->id, vm->record->pid, agent_verb_name(vm->request.verb));
+		vm->went_away = true;
 		end_request(vm, -EPIPE, &err);
 	}
 	/* The end of the request may have been the end of the exchange, and of it. */

@@ -227,6 +227,25 @@ static void test_retry_without_a_duplicate(void **state _unused_)
 	assert_int_equal(b->status, VM_CONNECTED);
 }
 
+/* The end of the connection comes first; what it died of is the better reason. */
+static void test_vmm_dies_while_asked(void **state _unused_)
+{
+	struct vm_record *b;
+
+	start_luod();
+	bench.vmms[1].conduct[AGENT_RESUME] = DIE;
+	connect_both();
+	bench_until(&bench, update_is_partial);
+	b = bench_record(&bench, "b");
+	assert_int_equal(b->status, VM_FAILED);
+	assert_non_null(strstr(b->why, "went away"));
+	lifecycle_on_gone(b->vm, "its vmm was ended by signal 9", false);
+	assert_int_equal(b->status, VM_FAILED);
+	assert_string_equal(b->why, "its vmm was ended by signal 9");
+	assert_true(b->resume);
+	assert_int_equal(update_state(), UPDATE_PARTIAL);
+}
+
 static void test_vmm_dies_before_hello(void **state _unused_)
 {
 	struct vm_record *b;
@@ -547,6 +566,7 @@ int main(void)
 		WITH_BENCH(test_finish_fails),
 		WITH_BENCH(test_luod_again),
 		WITH_BENCH(test_state_file),
+		WITH_BENCH(test_vmm_dies_while_asked),
 		cmocka_unit_test_setup_teardown(test_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_at_once_with_a_failure, set_up, tear_down),
 	};
