@@ -97,12 +97,18 @@ def hold_back(host, one, two):
     """Stops the second vmm when all are prepared and the host writes out, so that the first one is frozen and waits. Its pid."""
     pid = pid_of(host, two)
     clear_logs(host)
-    host.sh("for i in $(seq 24); do dd if=/dev/urandom of=/dev/vda bs=4k count=1 seek=$((i * 64)) conv=notrunc 2>/dev/null; done; : >/run/test/luod.log")
+    # Whoever closes a drive last waits until all is written: it is kept open.
+    writer = host.spawn(
+        "exec 9<>/dev/vda; for i in $(seq 24); do dd if=/dev/urandom of=/dev/vda bs=4k count=1 seek=$((i * 64)) conv=notrunc 2>/dev/null; done;"
+        " : >/run/test/luod.log; touch /run/dirty; exec sleep 600"
+    )
+    host.until("rm /run/dirty", 30, "what is to be flushed is written")
     stopper = host.spawn(f"until grep -q ': flush' /run/test/luod.log; do :; done; kill -STOP {pid}")
     frozen = when_logged(host, one, "frozen", "true")
     command = start_update(host, "--freeze-timeout 60000")
     host.finish(stopper, 120)
     host.finish(frozen, 60)
+    host.kill(writer)
     return pid, command
 
 
@@ -174,12 +180,13 @@ def in_new_kernel(host, one, two):
     host.sh("touch /run/go")
     host.finish(killer, 60)
     wait_listed(host, one, "failed", "luod lists the guest whose vmm was killed")
-    why = updates.listed(host)["one"].get("why", "")
-    host.check("signal 9" in why, f"a vmm killed when files were retrieved: luod says: {why}", why)
+    # That the connection ended may be known before what the vmm died of.
+    host.until("luoctl list | grep -q 'one .*signal 9'", 20, "luod lists what it died of")
+    host.prove(f"a vmm killed when files were retrieved: luod says: {updates.listed(host)['one']['why']}")
     wait_listed(host, two, "running", "the other guest runs")
     host.sh("luoctl resume one")
     when = "a vmm killed when files were retrieved"
-    updates.wait_finished(host, when)
+    host.until("luoctl status | grep 'update .*: done'", 60, f"{when}: the update is whole")
     for guest in (one, two):
         guest.attach()
     run_on(host, (one, two), when)
