@@ -47,9 +47,10 @@ def tell_start(host):
 def trace(host, guest):
     """One update whose luod, and the vmm that it starts, are traced until the guest has been resumed."""
     host.kexec(updates.command(host, host.new).replace(" holdfast.resume", ""), new=host.new, timeout=120)
-    tracer = host.spawn(f"mkdir -p /run/holdfast; exec strace -f -o {TRACE} {LUOD} 2>/run/test/luod.log")
+    # strace(1), -I: with -o it bears all signals unless told; then it ends the process that it started, which is to be none of ours.
+    tracer = host.spawn(f"mkdir -p /run/holdfast; exec strace -I 2 -f -o {TRACE} sh -c '{LUOD} 2>/run/test/luod.log & wait'")
     host.until(f"grep -q 'phase resumed' /run/holdfast/vms/{guest.id}.log", 120, "the guest is resumed")
-    # strace(1): it then lets go of what it traced, which goes on.
+    # It lets go of all the others, which go on.
     host.kill(tracer)
     host.finish(tracer)
     guest.attach()
