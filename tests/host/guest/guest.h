@@ -21,7 +21,7 @@ struct params {
 	uint64_t key;		/* hf.key=0x1234: what the pattern is made from */
 	unsigned int beat_ms;	/* hf.beat=250: between two heartbeat lines */
 	unsigned int churn_kib; /* hf.churn=1024: KiB of pattern checked and rewritten ten times a
-				   second */
+				   second, by calm more rarely */
 	bool spin;		/* hf.spin=1: a spinning process on each CPU */
 	bool ignore_power;	/* hf.power=ignore: the power button does nothing */
 	unsigned int disk_writers; /* hf.disk=4: writers on each disk */
@@ -152,7 +152,7 @@ uint64_t memory_physical(const void *address);
 /* ---- Devices. ---- */
 
 /* Reads the entropy device all the time, if there is one; says what came of it. */
-void rng_start(void);
+void rng_start(unsigned int calm);
 void rng_say(void);
 /* Everything that QEMU's edu device can do, if there is one; says what came of it. */
 void edu_say(void);

@@ -12,6 +12,7 @@
 
 #include "guest.h"
 
+#define CHURN_US    100000U
 #define PIECE_WORDS (64U << 10) /* 512 KiB */
 #define STEP_PLACE  UINT64_C(0x9e3779b97f4a7c15)
 #define STEP_AGE    UINT64_C(0xd1b54a32d192ed03)
@@ -65,9 +66,9 @@ static void check_piece(uint64_t piece, struct pattern_result *result)
 
 static void *churn(void *arg)
 {
+	const unsigned int *calm = arg;
 	uint64_t piece = 0;
 
-	(void)arg;
 	for (;;) {
 		for (unsigned int i = 0; i < pattern.per_turn; i++) {
 			struct pattern_result result = {0};
@@ -84,16 +85,18 @@ static void *churn(void *arg)
 			pattern.bad += result.bad;
 			piece = (piece + 1) % pattern.pieces;
 		}
-		usleep(100000);
+		usleep(CHURN_US * *calm);
 	}
 	return NULL;
 }
 
 bool pattern_start(const struct params *params)
 {
+	static unsigned int times;
 	pthread_t thread;
 	void *map;
 
+	times = params->calm;
 	pattern.key = params->key;
 	pattern.pieces = params->fill / (PIECE_WORDS * sizeof(uint64_t));
 	pattern.per_turn = params->churn_kib / (PIECE_WORDS * sizeof(uint64_t) / 1024);
@@ -109,7 +112,7 @@ bool pattern_start(const struct params *params)
 	madvise(map, params->fill, MADV_DONTFORK);
 	for (uint64_t piece = 0; piece < pattern.pieces; piece++)
 		write_piece(piece, 0);
-	return pattern.per_turn == 0 || pthread_create(&thread, NULL, churn, NULL) == 0;
+	return pattern.per_turn == 0 || pthread_create(&thread, NULL, churn, &times) == 0;
 }
 
 /* The page frame is in the low 55 bits of an entry (Documentation/admin-guide/mm/pagemap.rst). */

@@ -14,6 +14,8 @@
 #define PAUSE_US 20000
 
 static struct {
+	int fd;
+	unsigned int calm;
 	uint64_t reads, failed;
 	uint64_t repeated; /* the same piece twice in a row: nobody wrote it */
 } rng;
@@ -21,32 +23,32 @@ static struct {
 static void *read_on(void *arg)
 {
 	unsigned char piece[PIECE], last[PIECE] = {0};
-	int fd = *(int *)arg;
 
+	(void)arg;
 	for (;;) {
 		ssize_t n;
 
 		memset(piece, 0, sizeof(piece));
-		n = read(fd, piece, sizeof(piece));
+		n = read(rng.fd, piece, sizeof(piece));
 		if (n < (ssize_t)sizeof(piece))
 			__atomic_add_fetch(&rng.failed, 1, __ATOMIC_RELAXED);
 		else if (!memcmp(piece, last, sizeof(piece)))
 			__atomic_add_fetch(&rng.repeated, 1, __ATOMIC_RELAXED);
 		memcpy(last, piece, sizeof(last));
 		__atomic_add_fetch(&rng.reads, 1, __ATOMIC_RELAXED);
-		usleep(PAUSE_US);
+		usleep(PAUSE_US * rng.calm);
 	}
 	return NULL;
 }
 
-void rng_start(void)
+void rng_start(unsigned int calm)
 {
-	static int fd;
 	pthread_t thread;
 
-	fd = open(DEVICE, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		pthread_create(&thread, NULL, read_on, &fd);
+	rng.calm = calm;
+	rng.fd = open(DEVICE, O_RDONLY | O_CLOEXEC);
+	if (rng.fd >= 0)
+		pthread_create(&thread, NULL, read_on, NULL);
 }
 
 void rng_say(void)

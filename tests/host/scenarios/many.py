@@ -12,7 +12,7 @@ MORE_THAN_ONE = 3
 # As many boot at a time: more would only wait for each other.
 BOOTING = 4
 # Under emulation the timers of as many guests would be all that two processors do.
-CALM = "hf.spin=0 hf.beat=5000 hf.churn=16 hf.calm=40"
+CALM = "hf.spin=0 hf.beat=5000 hf.churn=512 hf.calm=100"
 
 
 def run(host):
