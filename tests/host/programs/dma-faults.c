@@ -39,6 +39,7 @@ struct step {
 	const char *name;
 	unsigned int nth; /* 0: no failure is asked for */
 	bool hit;	  /* the allocation was reached, and failed */
+	int armed;	  /* fail-nth, from before the call until after it */
 };
 
 /* -- failing on purpose ------------------------------------------------------------------------ */
@@ -52,13 +53,15 @@ static int fail_nth(void)
 	return fd;
 }
 
-static void arm(const struct step *step)
+/* Opened here: to open it afterwards is a system call that allocates, and so may be the one to
+ * fail. */
+static void arm(struct step *step)
 {
-	_cleanup_fd_ int fd = step->nth ? fail_nth() : -1;
 	char text[16];
 
+	step->armed = step->nth ? fail_nth() : FD_NONE;
 	snprintf(text, sizeof(text), "%u", step->nth);
-	if (fd >= 0 && write(fd, text, strlen(text)) < 0)
+	if (step->nth && write(step->armed, text, strlen(text)) < 0)
 		keep_fail("fail-nth");
 }
 
@@ -66,12 +69,13 @@ static void arm(const struct step *step)
 static void disarm(struct step *step)
 {
 	int saved = errno;
-	_cleanup_fd_ int fd = step->nth ? fail_nth() : -1;
+	_cleanup_fd_ int fd = step->armed;
 	char text[16] = "";
 
 	step->hit = false;
+	step->armed = FD_NONE;
 	if (fd >= 0) {
-		if (read(fd, text, sizeof(text) - 1) <= 0 || pwrite(fd, "0", 1, 0) != 1)
+		if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || pwrite(fd, "0", 1, 0) != 1)
 			keep_fail("fail-nth");
 		step->hit = strtoul(text, NULL, 10) == 0;
 	}
