@@ -19,7 +19,7 @@ LINES = 60
 
 # A debug kernel without these at its start does not look for anything.
 ALIVE = {
-    "KASAN": re.compile(r"kasan: KernelAddressSanitizer initialized"),
+    "KASAN": re.compile(r"KernelAddressSanitizer initialized"),
     "lockdep": re.compile(r"Lock dependency validator: Copyright"),
 }
 

@@ -41,7 +41,7 @@ COMPLAINTS = """\
 
 FINE = """\
 [    0.0] Linux version 7.3.4-debug-holdfast (holdfast@holdfast) (gcc) #1 SMP PREEMPT_LAZY
-[    0.0] kasan: KernelAddressSanitizer initialized (generic)
+[    0.0] KernelAddressSanitizer initialized (generic)
 [    0.0] Lock dependency validator: Copyright (c) 2006 Red Hat, Inc., Ingo Molnar
 [    0.0] kmemleak: Kernel memory leak detector initialized (mem pool available: 39000)
 [    1.0] ODEBUG is not a message of its own
