@@ -35,7 +35,9 @@ class Guest:
         self.vmm = None
         self.logged = 0
         self.key = f"{abs(hash((id, time.time()))) & 0xffffffffffff:x}"
-        self.cmdline = f"console=ttyS0 panic=-1 hf.fill={fill} hf.key=0x{self.key} {hf} {append}".strip()
+        # Under a debug kernel a guest is that much slower, and waits for its CPUs as long as its host does (debug.config).
+        patience = "rcupdate.rcu_cpu_stall_timeout=120 " if host.debug else ""
+        self.cmdline = f"console=ttyS0 panic=-1 {patience}hf.fill={fill} hf.key=0x{self.key} {hf} {append}".strip()
         self.initramfs = f"/run/test/{id}.initramfs"
         guest_initrd.build(host.setup, host.share / f"{id}.initramfs", cloud, files)
         self.console = f"socket={self.socket}"
