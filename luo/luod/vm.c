@@ -217,6 +217,7 @@ static void take_hello(struct vm *vm, const struct agent_hello *hello)
 void vm_on_hello(struct vm *vm, struct peer *peer, const struct agent_hello *hello)
 {
 	vm->peer = peer;
+	vm->went_away = false;
 	loop_timer_disarm(vm->hello_timer);
 	take_hello(vm, hello);
 	peer_read_binary(peer, vm->record->binary, sizeof(vm->record->binary));

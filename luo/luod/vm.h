@@ -49,7 +49,7 @@ struct vm {
 	struct new_file snapshot;	  /* that file, until it has its name */
 	bool shut_down;			  /* an update takes place without it: it is to end */
 	unsigned int asked_round;	  /* the last question of an update that came to it */
-	bool went_away; /* while it was asked; how its vmm ended is not known yet */
+	bool went_away; /* while it was asked, and neither is it back nor how it ended known */
 	bool taking_up; /* in the new kernel: has one of the places for those that load at once */
 	bool restart;	/* once its vmm is gone, start it again to take up its session */
 	int pid_fd;	/* pidfd of a vmm that others started; FD_NONE for our own children */

@@ -157,17 +157,22 @@ static bool update_is_done(struct bench *b)
 	return b->luod.registry.update.state == UPDATE_DONE;
 }
 
+/* b does that when it is to be resumed, and a goes on. */
+static struct vm_record *resume_without_b(enum conduct conduct)
+{
+	start_luod();
+	bench.vmms[1].conduct[AGENT_RESUME] = conduct;
+	connect_both();
+	bench_until(&bench, update_is_partial);
+	return bench_record(&bench, "b");
+}
+
 /* b fails, a goes on; then another binary takes b up. */
 static void test_retry(void **state _unused_)
 {
 	struct error err = ERROR_INIT;
-	struct vm_record *b;
+	struct vm_record *b = resume_without_b(REFUSE);
 
-	start_luod();
-	bench.vmms[1].conduct[AGENT_RESUME] = REFUSE;
-	connect_both();
-	bench_until(&bench, update_is_partial);
-	b = bench_record(&bench, "b");
 	assert_string_equal(bench.vmms[0].journal, "resume finish");
 	assert_string_equal(bench.vmms[1].journal, "resume");
 	assert_int_equal(b->status, VM_FAILED);
@@ -230,13 +235,8 @@ static void test_retry_without_a_duplicate(void **state _unused_)
 /* The end of the connection comes first; what it died of is the better reason. */
 static void test_vmm_dies_while_asked(void **state _unused_)
 {
-	struct vm_record *b;
+	struct vm_record *b = resume_without_b(DIE);
 
-	start_luod();
-	bench.vmms[1].conduct[AGENT_RESUME] = DIE;
-	connect_both();
-	bench_until(&bench, update_is_partial);
-	b = bench_record(&bench, "b");
 	assert_int_equal(b->status, VM_FAILED);
 	assert_non_null(strstr(b->why, "went away"));
 	lifecycle_on_gone(b->vm, "its vmm was ended by signal 9", false);
@@ -244,6 +244,17 @@ static void test_vmm_dies_while_asked(void **state _unused_)
 	assert_string_equal(b->why, "its vmm was ended by signal 9");
 	assert_true(b->resume);
 	assert_int_equal(update_state(), UPDATE_PARTIAL);
+}
+
+/* It came back, and what it said then is the better reason. */
+static void test_vmm_goes_and_comes_back(void **state _unused_)
+{
+	struct vm_record *b = resume_without_b(DIE);
+
+	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_FAILED);
+	assert_non_null(strstr(b->why, "could not take it up"));
+	lifecycle_on_gone(b->vm, "its vmm ended", false);
+	assert_non_null(strstr(b->why, "could not take it up"));
 }
 
 static void test_vmm_dies_before_hello(void **state _unused_)
@@ -567,6 +578,7 @@ int main(void)
 		WITH_BENCH(test_luod_again),
 		WITH_BENCH(test_state_file),
 		WITH_BENCH(test_vmm_dies_while_asked),
+		WITH_BENCH(test_vmm_goes_and_comes_back),
 		cmocka_unit_test_setup_teardown(test_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_at_once_with_a_failure, set_up, tear_down),
 	};
