@@ -130,6 +130,7 @@ unsigned int kmsg_check(uint64_t *total)
 		uint64_t sequence;
 		const char *told;
 		char *text, *comma;
+		bool up;
 
 		if (n < 0 && errno == EPIPE)
 			continue; /* overwritten while it was read: the next one */
@@ -142,11 +143,12 @@ unsigned int kmsg_check(uint64_t *total)
 		comma = strchr(record, ',');
 		sequence = comma ? strtoull(comma + 1, NULL, 10) : 0;
 		*total = sequence + 1;
-		if (!text || sequence < up_sequence) {
-			told = text && alarming(text + 1, false) ? text + 1 : NULL;
-		} else if (!skew_excuses(&story, text + 1, &told)) {
-			told = alarming(text + 1, true) ? text + 1 : NULL;
-		}
+		if (!text)
+			continue;
+		text++;
+		up = sequence >= up_sequence;
+		if (!up || !skew_excuses(&story, text, &told))
+			told = alarming(text, up) ? text : NULL;
 		if (told) {
 			found++;
 			say("kmsg %s", told);

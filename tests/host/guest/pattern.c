@@ -23,7 +23,7 @@ static struct {
 	uint32_t *ages; /* of each piece */
 	uint64_t pieces, key;
 	uint64_t bad, rounds;
-	unsigned int per_turn;
+	unsigned int per_turn, calm;
 } pattern = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void write_piece(uint64_t piece, uint32_t age)
@@ -66,9 +66,9 @@ static void check_piece(uint64_t piece, struct pattern_result *result)
 
 static void *churn(void *arg)
 {
-	const unsigned int *calm = arg;
 	uint64_t piece = 0;
 
+	(void)arg;
 	for (;;) {
 		for (unsigned int i = 0; i < pattern.per_turn; i++) {
 			struct pattern_result result = {0};
@@ -85,18 +85,17 @@ static void *churn(void *arg)
 			pattern.bad += result.bad;
 			piece = (piece + 1) % pattern.pieces;
 		}
-		usleep(CHURN_US * *calm);
+		usleep(CHURN_US * pattern.calm);
 	}
 	return NULL;
 }
 
 bool pattern_start(const struct params *params)
 {
-	static unsigned int times;
 	pthread_t thread;
 	void *map;
 
-	times = params->calm;
+	pattern.calm = params->calm;
 	pattern.key = params->key;
 	pattern.pieces = params->fill / (PIECE_WORDS * sizeof(uint64_t));
 	pattern.per_turn = params->churn_kib / (PIECE_WORDS * sizeof(uint64_t) / 1024);
@@ -112,7 +111,7 @@ bool pattern_start(const struct params *params)
 	madvise(map, params->fill, MADV_DONTFORK);
 	for (uint64_t piece = 0; piece < pattern.pieces; piece++)
 		write_piece(piece, 0);
-	return pattern.per_turn == 0 || pthread_create(&thread, NULL, churn, &times) == 0;
+	return pattern.per_turn == 0 || pthread_create(&thread, NULL, churn, NULL) == 0;
 }
 
 /* The page frame is in the low 55 bits of an entry (Documentation/admin-guide/mm/pagemap.rst). */

@@ -114,8 +114,11 @@ class Host:
         """What any kernel of this machine is told, whoever starts it."""
         words = ["console=ttyS0,115200", "panic=-1", "nokaslr", "sysrq_always_enabled"]
         # The kernel counts timer interrupts against loops of the processor; emulation on a busy machine fails that test.
+        words += ["no_timer_check", *self.accel.words]
         # A debug kernel is in no hurry to use freed memory again, and what is looked for in the host's memory from outside would still be there.
-        return words + ["no_timer_check", *(["init_on_free=1"] if self.debug else []), *self.accel.words]
+        if self.debug:
+            words.append("init_on_free=1")
+        return words
 
     def wait_off(self, timeout=60):
         """Until the machine is off: its kernel has switched it off, or would have reset it."""

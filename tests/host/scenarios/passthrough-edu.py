@@ -24,8 +24,6 @@ SCENARIO = {
 }
 
 
-
-
 def run(host):
     host.until(f"test -e /sys/bus/pci/devices/{EDU}/vfio-dev", 20, "vfio has made a character device for the edu device")
     refused(host)

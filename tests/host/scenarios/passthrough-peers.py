@@ -25,7 +25,6 @@ SCENARIO = {
 }
 
 
-
 def run(host):
     peers = [
         Peer(host, "plain", f"ivshmem-plain,memdev=plain,addr={PLAIN[8:]}"),
