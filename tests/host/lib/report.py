@@ -85,7 +85,8 @@ def write_json(path, accel, reports):
 
 
 def write_docs(path, reports):
-    """Puts the tables of these runs into a Markdown file, each between its marks, and pictures beside it; the names of what found a place."""
+    """Puts the tables of these runs into a Markdown file, each between its marks, and the pictures that it shows beside it; the names of what
+    found a place."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
     written = []
@@ -95,7 +96,8 @@ def write_docs(path, reports):
         written += [table["name"]] * count
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-    for name, svg in ((name, svg) for report in reports for name, svg in report.pictures.items()):
+    shown = ((name, svg) for report in reports for name, svg in report.pictures.items() if f"({name}.svg)" in text)
+    for name, svg in shown:
         Path(path).with_name(f"{name}.svg").write_text(svg, encoding="utf-8")
         written.append(f"{name}.svg")
     return written

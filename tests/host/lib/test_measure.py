@@ -131,6 +131,16 @@ class Tables(unittest.TestCase):
             f"before\n<!-- table: t -->\n{table}<!-- end of table -->\nafter\n<!-- table: u -->\nkept\n<!-- end of table -->\n",
         )
 
+    def test_pictures_beside_the_page_that_shows_them(self):
+        report = Report("case")
+        report.picture("shown", "<svg/>")
+        report.picture("elsewhere", "<svg/>")
+        with tempfile.TemporaryDirectory() as folder:
+            page = Path(folder) / "page.md"
+            page.write_text("![what it shows](shown.svg)\n", encoding="utf-8")
+            self.assertEqual(write_docs(page, [report]), ["shown.svg"])
+            self.assertEqual(sorted(path.name for path in page.parent.iterdir()), ["page.md", "shown.svg"])
+
 
 if __name__ == "__main__":
     unittest.main()
