@@ -13,8 +13,14 @@
 #define MADV_POPULATE_WRITE 23 /* linux/mman.h since 5.14 */
 #endif
 
-/* The most that one registered buffer can have (io_uring_register_buffers(3)). */
-#define BUFFER_MAX GIB
+/*
+ * The map of the address space is held while the pages of one buffer are made, and a vCPU whose
+ * page is not there may have to wait for it. A buffer can have 1 GiB at most, and a ring as many
+ * buffers as this (io_uring_register_buffers(3)).
+ */
+#define BUFFER_SIZE  (64 * MIB)
+#define BUFFERS_MAX  16384
+#define BUFFER_LIMIT GIB
 
 struct ram_hold {
 	struct io_uring ring;
@@ -23,17 +29,29 @@ struct ram_hold {
 	const struct guest_memory_region *regions; /* borrowed */
 };
 
+static uint64_t buffer_size(const struct guest_memory_region *regions, unsigned int count)
+{
+	uint64_t size = BUFFER_SIZE, total = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		total += regions[i].size;
+	/* Half of them, for each region ends with one that is not full. */
+	while (size < BUFFER_LIMIT && total / size > BUFFERS_MAX / 2)
+		size *= 2;
+	return size;
+}
+
 static size_t buffers_of(const struct guest_memory_region *regions, unsigned int count,
 			 struct iovec *buffers)
 {
+	uint64_t size = buffer_size(regions, count);
 	size_t n = 0;
 
 	for (unsigned int i = 0; i < count; i++) {
-		for (uint64_t at = 0; at < regions[i].size; at += BUFFER_MAX, n++) {
+		for (uint64_t at = 0; at < regions[i].size; at += size, n++) {
 			if (buffers)
-				buffers[n] =
-					(struct iovec){(uint8_t *)regions[i].hva + at,
-						       MIN_OF(BUFFER_MAX, regions[i].size - at)};
+				buffers[n] = (struct iovec){(uint8_t *)regions[i].hva + at,
+							    MIN_OF(size, regions[i].size - at)};
 		}
 	}
 	return n;

@@ -66,6 +66,35 @@ static void test_held(void **state _unused_)
 	guest_ram_free(ram);
 }
 
+/* More than is taken at a time (64 MiB), and not a multiple of it: first, middle and last. */
+static void test_every_part_is_held(void **state _unused_)
+{
+	struct guest_ram *ram = guest_ram_test_create(130 * MIB);
+	const struct guest_memory_region *region = guest_ram_region(ram, 0);
+	const uint64_t parts[] = {0, 62 * MIB, 64 * MIB, 128 * MIB};
+	struct error err = ERROR_INIT;
+	struct ram_hold *hold = NULL;
+	bool could = true;
+
+	madvise(region->hva, region->size, MADV_NOHUGEPAGE);
+	memset(region->hva, 0x5a, region->size);
+	madvise(region->hva, region->size, MADV_HUGEPAGE);
+	assert_int_equal(ram_hold_new(region, 1, &hold, &err), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(parts); i++)
+		assert_int_not_equal(
+			madvise((uint8_t *)region->hva + parts[i], HUGE, MADV_COLLAPSE), 0);
+	ram_hold_free(hold);
+	for (unsigned int i = 0; i < ARRAY_SIZE(parts); i++)
+		could = could &&
+			madvise((uint8_t *)region->hva + parts[i], HUGE, MADV_COLLAPSE) == 0;
+	guest_ram_free(ram);
+	if (!could) {
+		print_message("this kernel makes no huge page of shared memory when asked to "
+			      "(MADV_COLLAPSE)\n");
+		skip();
+	}
+}
+
 /* In a process that may lock nothing: huge pages are put off, and come back. */
 static int held_without_locking(void)
 {
@@ -129,6 +158,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_every_part_is_held),
 		cmocka_unit_test(test_without_locking),
 		cmocka_unit_test(test_untouched),
 	};

@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/confine/filter.h"
@@ -280,6 +281,10 @@ static const struct policy_rule machine[] = {
 	/* Looks at its limits, and changes none. */
 	{.call = "prlimit64", .count = 2, .checks = {{0, POLICY_32, 0}, {2, UINT64_MAX, 0}}},
 	CALL(getrlimit),
+	/* Steps aside for the guest; raising a priority needs a capability (CAP_SYS_NICE). */
+	{.call = "setpriority",
+	 .count = 2,
+	 .checks = {{0, POLICY_32, PRIO_PROCESS}, {1, POLICY_32, 0}}},
 	{0},
 };
 
