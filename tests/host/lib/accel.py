@@ -37,8 +37,8 @@ class Accel:
 
 
 def tcg(setup, why):
-    # Single-threaded TCG hangs nested guests; five-level paging corrupts them (docs/decisions/).
-    arguments = ["-accel", "tcg,thread=multi", "-cpu", "max,-la57"]
+    # Single-threaded TCG hangs nested guests; five-level paging corrupts them; fast string instructions are its slowest (docs/decisions/).
+    arguments = ["-accel", "tcg,thread=multi", "-cpu", "max,-la57,-erms,-fsrm"]
     return Accel("tcg", arguments, clock_words(setup), 4, f"emulated in software (QEMU TCG): {why}")
 
 
