@@ -34,13 +34,21 @@ def run(host):
 def take(host, name):
     """One round, everything in turn, so that a machine that gets slower or faster meanwhile does not favour one of them."""
     taken = {}
+
+    def keep(key, value):
+        taken[key] = value
+        shown_as = cell([value if key[0] == "floor" else value["outside"]])
+        host.report.say(f"{label(key)}: {shown_as} ms")
+
     for size in SIZES:
-        taken["floor", size] = outages.floor(host)
-        taken["ours", size, 1], guests = outages.ours(host, f"{name}m{size}", size)
-        taken["cold", size] = outages.cold(host, *guests, size)
-        taken["qemu", size] = outages.qemu(host, f"{name}q{size}", size)
+        keep(("floor", size), outages.floor(host))
+        mine, guests = outages.ours(host, f"{name}m{size}", size)
+        keep(("ours", size, 1), mine)
+        keep(("cold", size), outages.cold(host, *guests, size))
+        keep(("qemu", size), outages.qemu(host, f"{name}q{size}", size))
     for count in COUNTS:
-        taken["ours", EACH, count], guests = outages.ours(host, f"{name}x{count}", EACH, count)
+        mine, guests = outages.ours(host, f"{name}x{count}", EACH, count)
+        keep(("ours", EACH, count), mine)
         outages.switch_off(host, guests)
     taken["floor"] = statistics.median(taken["floor", size] for size in SIZES)
     return taken
@@ -52,7 +60,8 @@ def tell(host, rounds):
     notes = [
         f"milliseconds; {ROUNDS} rounds in turn, medians, and the smallest and largest; half of each guest's memory was written",
         f"the floor, the same kexec without a VM: {cell([taken['floor'] for taken in rounds])} ms; beyond the kexec: less what the kexec of the same update took",
-        "the guest's view: its longest gap between two ticks of 10 ms by TSC; from outside: between two heartbeats; of several VMs the longest",
+        f"the guest's view: its longest gap between two ticks of 10 ms by TSC; from outside: between two heartbeats of {outages.BEAT_MS} ms; several VMs"
+        " do together less than one does, each ticks and tells less often, and the longest of them counts",
         "page faults: of second-stage paging (KVM's pf_taken), from the guest's first instruction on the new kernel until the update is finished",
         f"{host.accel.why}; kernel {host.setup.release(host.new)}",
     ]
@@ -65,6 +74,8 @@ def tell(host, rounds):
 
 def label(key):
     side, size, *count = key
+    if side == "floor":
+        return "no VM"
     name = {"ours": "Holdfast", "qemu": "QEMU, by file", "cold": "shut down, boot"}[side]
     return f"{name}, {count[0]} x {size} MiB" if count and count[0] > 1 else f"{name}, {size} MiB"
 

@@ -24,7 +24,7 @@ SIZE = 256
 def run(host):
     updates.start_luod(host)
     guest = Guest(
-        host, "x", cpus=1, memory=f"{SIZE}M", fill=outages.fill(SIZE), hf=outages.BEAT, options=f"--agent {updates.AGENT} --api-socket /run/x.api"
+        host, "x", cpus=1, memory=f"{SIZE}M", fill=outages.fill(SIZE), hf=outages.hf(), options=f"--agent {updates.AGENT} --api-socket /run/x.api"
     ).start()
     guest.vmm = None  # it ends with the first exchange
     rounds = []
