@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include "base/util.h"
+
+#define NICE_BESIDE_GUESTS 10
 
 struct work {
 	pthread_t thread;
@@ -33,6 +36,13 @@ static void *work_main(void *opaque)
 	if (write(w->event_fd, &one, sizeof(one)) < 0)
 		return NULL;
 	return NULL;
+}
+
+void work_step_aside(void)
+{
+	/* setpriority(2), C library/kernel differences: of this thread alone. If it may not, the
+	 * guests are slower for a while. */
+	setpriority(PRIO_PROCESS, 0, NICE_BESIDE_GUESTS);
 }
 
 static void on_finished(void *opaque, uint32_t events _unused_)

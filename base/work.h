@@ -22,4 +22,10 @@ typedef void work_done_fn(void *opaque, int result, struct error *err);
 int work_start(struct loop *loop, const char *name, work_run_fn *run, work_done_fn *done,
 	       void *opaque, struct error *err);
 
+/*
+ * In run(), of a job that is long and that no guest waits for: where processors are scarce, its
+ * thread gets about a tenth of what a vCPU gets from here on (nice value 10, sched(7)).
+ */
+void work_step_aside(void);
+
 #endif

@@ -21,6 +21,7 @@ static int load_run(void *opaque, struct error *err)
 				    .initrd = job->config.initrd,
 				    .cmdline = job->config.cmdline};
 
+	work_step_aside();
 	return kexec_load(&image, err);
 }
 

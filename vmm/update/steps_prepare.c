@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From running to prepared, and back: what costs time while the guest still runs. */
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "base/json.h"
 #include "base/util.h"
+#include "base/work.h"
 #include "vmm/guest_memory_hold.h"
 #include "vmm/update/steps_priv.h"
-
-/* Of the thread that makes and pins the guest's memory: where processors are scarce, it gets about
- * a tenth of what a vCPU gets (sched(7), the nice value). */
-#define NICE_BESIDE_GUEST 10
 
 static void close_session(struct steps *s)
 {
@@ -148,9 +144,7 @@ int step_preserve(void *opaque, struct error *err)
 	const struct guest_ram *ram = machine_ram(s->parts->machine);
 	int r;
 
-	/* setpriority(2), C library/kernel differences: of this thread alone, which ends with the
-	 * step. If it may not, the guest is slower for a while. */
-	setpriority(PRIO_PROCESS, 0, NICE_BESIDE_GUEST);
+	work_step_aside();
 	for (unsigned int i = 0; i < guest_ram_region_count(ram); i++) {
 		const struct guest_memory_region *region = guest_ram_region(ram, i);
 		char what[96];
