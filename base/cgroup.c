@@ -44,6 +44,8 @@ int cgroup_join_own(pid_t pid, struct error *err)
 
 	if (cgroup_of(0, own, sizeof(own)) < 0)
 		return 0;
+	if (cgroup_of(pid, path, sizeof(path)) == 0 && strcmp(path, own) == 0)
+		return 0;
 	snprintf(path, sizeof(path), CGROUP_MOUNT "%s/cgroup.procs", own);
 	snprintf(text, sizeof(text), "%d", pid);
 	fd = open(path, O_WRONLY | O_CLOEXEC);

@@ -12,7 +12,8 @@
  * -ENOENT: no such process, or a host without control groups. */
 int cgroup_of(pid_t pid, char *path, size_t size);
 
-/* Moves a process into the group of this one. Does nothing where there are no control groups. */
+/* Moves a process into the group of this one. Does nothing where there are no control groups, or if
+ * it is there already: the kernel waits for all its processors when one is moved. */
 int cgroup_join_own(pid_t pid, struct error *err);
 
 /*
