@@ -41,11 +41,22 @@ static int start(struct vm *vm, const char *const *argv, unsigned int hello_ms, 
 	return 0;
 }
 
+/* Looked up when a VM is made, and not at the start, which guests may wait for. Only root can give
+ * a VM to somebody else. */
+static const char *default_user(const struct luod *luod)
+{
+	struct identity who;
+
+	if (luod->options.vm_user_told)
+		return luod->options.vm_user;
+	return geteuid() == 0 && identity_parse(LUOD_VM_USER, &who, NULL) == 0 ? LUOD_VM_USER : "";
+}
+
 static const char *user_of(const struct luod *luod, const json_t *config)
 {
 	const json_t *user = json_object_get(config, "user");
 
-	return user ? json_string_value(user) : luod->options.vm_user;
+	return user ? json_string_value(user) : default_user(luod);
 }
 
 static int check_user(const json_t *config, const char *id, struct error *err)
@@ -91,8 +102,8 @@ static int write_config(const struct luod *luod, json_t *config, const char *pat
 	/* Whoever starts a VM through luod wants it to live through luod's updates. */
 	if (!json_object_get(whole, "preserve-on-update"))
 		json_object_set_new(whole, "preserve-on-update", json_true());
-	if (!json_object_get(whole, "user") && luod->options.vm_user[0])
-		json_object_set_new(whole, "user", json_string(luod->options.vm_user));
+	if (!json_object_get(whole, "user") && default_user(luod)[0])
+		json_object_set_new(whole, "user", json_string(default_user(luod)));
 	r = file_write_json(path, whole, err);
 	json_decref(whole);
 	return r;

@@ -20,7 +20,8 @@ struct luod_options {
 	char api_socket[PATH_MAX];	   /* HTTP */
 	char run_dir[PATH_MAX];		   /* configurations, logs of VMs, state file */
 	char vmm[PATH_MAX];		   /* program for new VMs */
-	char vm_user[PRIVILEGES_USER_MAX]; /* of VMs that name none; "": root */
+	char vm_user[PRIVILEGES_USER_MAX]; /* of VMs that name none, if told; "": root */
+	bool vm_user_told;		   /* else LUOD_VM_USER, where there is one */
 	char listen[128];		   /* ADDR:PORT of the HTTP API over TLS; "" for none */
 	char tls_cert[PATH_MAX];	   /* and its PEM files */
 	char tls_key[PATH_MAX];
@@ -46,6 +47,7 @@ struct luod {
 	struct update *update;	       /* the one under way on this kernel, or NULL */
 	struct loop_timer *api_timer;  /* starts the API while VMs are taken up */
 	struct loop_timer *save_timer; /* coalesces writes of the state file */
+	uint64_t save_after_ns;	       /* CLOCK_MONOTONIC; not before */
 	struct loop_timer
 		*snapshot_timer;     /* looks for files that are not to be seen yet; or NULL */
 	struct notify notify;	     /* the service manager, where there is one */
@@ -62,7 +64,8 @@ struct luod {
 };
 
 /* Something a client can see has changed: the state file is written and waiting clients hear of it
- * at the loop's next turn. */
+ * at the loop's next turn, or when the last time is long enough ago that this takes no more than a
+ * tenth of luod's time. */
 void luod_changed(struct luod *luod);
 
 /* The rate of the TSC in kHz: told by a vmm, or measured against the clock since the start. */

@@ -88,15 +88,7 @@ static void set_user(struct luod_options *options, struct problems *problems)
 	if (optarg[0] && identity_parse(optarg, &who, &err) < 0)
 		problem_add(problems, "--vm-user: %s", error_message(&err));
 	snprintf(options->vm_user, sizeof(options->vm_user), "%s", optarg);
-}
-
-/* Only root can give a VM to somebody else. */
-static void default_user(struct luod_options *options)
-{
-	struct identity who;
-
-	if (geteuid() == 0 && identity_parse(LUOD_VM_USER, &who, NULL) == 0)
-		snprintf(options->vm_user, sizeof(options->vm_user), "%s", LUOD_VM_USER);
+	options->vm_user_told = true;
 }
 
 /* Room for "/vms/<id>.json.new" under the run folder, and for a socket's address (unix(7)). */
@@ -194,7 +186,6 @@ int luod_options_parse(int argc, char **argv, struct luod_options *options, enum
 	*level = LOG_LEVEL_INFO;
 	*action = LUOD_RUN;
 	vmm_default_path(options->vmm, sizeof(options->vmm));
-	default_user(options);
 	opterr = 0;
 	optind = 1;
 	for (;;) {
