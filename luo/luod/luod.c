@@ -4,6 +4,10 @@
 #include "base/clock.h"
 #include "luo/luod/update.h"
 
+/* So many times as long as a save took, and no longer than this, nothing is saved after it. */
+#define SAVE_PAUSE	  9
+#define SAVE_PAUSE_MAX_NS NSEC_PER_SEC
+
 /* Below this the measured rate is too rough. */
 #define TSC_MEASURE_MIN_NS (100 * NSEC_PER_MSEC)
 
@@ -11,6 +15,23 @@ void luod_changed(struct luod *luod)
 {
 	luod->revision++;
 	loop_timer_arm(luod->save_timer, 0, 0);
+}
+
+bool luod_may_save(struct luod *luod)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	if (now >= luod->save_after_ns)
+		return true;
+	loop_timer_arm(luod->save_timer, luod->save_after_ns - now, 0);
+	return false;
+}
+
+void luod_saved(struct luod *luod, uint64_t begin_ns)
+{
+	uint64_t end_ns = clock_monotonic_ns();
+
+	luod->save_after_ns = end_ns + MIN_OF(SAVE_PAUSE * (end_ns - begin_ns), SAVE_PAUSE_MAX_NS);
 }
 
 uint64_t luod_tsc_khz(struct luod *luod)

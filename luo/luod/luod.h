@@ -47,7 +47,7 @@ struct luod {
 	struct update *update;	       /* the one under way on this kernel, or NULL */
 	struct loop_timer *api_timer;  /* starts the API while VMs are taken up */
 	struct loop_timer *save_timer; /* coalesces writes of the state file */
-	uint64_t save_after_ns;	       /* CLOCK_MONOTONIC; not before */
+	uint64_t save_after_ns;	       /* CLOCK_MONOTONIC; luod_may_save() */
 	struct loop_timer
 		*snapshot_timer;     /* looks for files that are not to be seen yet; or NULL */
 	struct notify notify;	     /* the service manager, where there is one */
@@ -63,10 +63,18 @@ struct luod {
 	bool stopping;		     /* asked to end: ends when no update is under way */
 };
 
-/* Something a client can see has changed: the state file is written and waiting clients hear of it
- * at the loop's next turn, or when the last time is long enough ago that this takes no more than a
- * tenth of luod's time. */
+/* Something a client can see has changed: waiting clients hear of it and the state file is written
+ * at the loop's next turn; the file later if luod_may_save() says so. */
 void luod_changed(struct luod *luod);
+
+/*
+ * Whether the state file may be written now. If not, save_timer ends when it may. What is written
+ * are all VMs, and while many are taken up each of them changes often: writing takes at most a
+ * tenth of luod's time, for guests wait for the rest.
+ */
+bool luod_may_save(struct luod *luod);
+/* It was written, which began then (CLOCK_MONOTONIC). */
+void luod_saved(struct luod *luod, uint64_t begin_ns);
 
 /* The rate of the TSC in kHz: told by a vmm, or measured against the clock since the start. */
 uint64_t luod_tsc_khz(struct luod *luod);

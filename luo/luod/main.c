@@ -54,12 +54,17 @@ static void on_save(void *opaque)
 {
 	struct luod *luod = opaque;
 	struct error err = ERROR_INIT;
+	uint64_t begin;
 
-	if (state_file_write(luod, &err) < 0)
-		log_warning("%s; a luod that is started again will not know this", err.message);
 	events_compare(luod->events, &luod->registry);
 	if (luod->http)
 		http_server_wake(luod->http);
+	if (!luod_may_save(luod))
+		return;
+	begin = clock_monotonic_ns();
+	if (state_file_write(luod, &err) < 0)
+		log_warning("%s; a luod that is started again will not know this", err.message);
+	luod_saved(luod, begin);
 }
 
 static void on_signal(void *opaque, int signo)
