@@ -8,7 +8,7 @@ damaged lists and slabs, leaks."""
 import re
 
 BAD = re.compile(
-    r"BUG:|Oops:|WARNING:|Kernel panic|rcu: INFO|soft lockup|hung_task|blocked for more than|mce:.*[Ee]rror"
+    r"BUG:|Oops:|WARNING:|Kernel panic|rcu: INFO|soft lockup|hung_task:|blocked for more than|mce:.*[Ee]rror"
     # mm/slub.c, kernel/locking/lockdep.c, lib/ubsan.c, mm/kmemleak.c, arch/x86/kernel/traps.c
     r"|BUG [\w-]+ \(|INFO: (?:trying to register non-static key|possible|lockdep is turned off)|turning off the locking correctness"
     r"|UBSAN:|ODEBUG:|kmemleak: \d+ new suspected memory leaks|kmemleak: .*(?:[Dd]isabled|failure)|general protection fault"

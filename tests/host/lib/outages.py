@@ -160,8 +160,11 @@ def cold(host, guest, size):
     rebooted = outage.mark()
     updates.start_luod(host)
     guest.cmdline = guest.cmdline.replace(f"hf.fill={fill(size)}", "hf.fill=0")
+    since = len(guest.read().said)
     guest.vmm = guest.spawn(guest.command())
     outside = outage.end(timeout=300)
+    # It beats before it listens.
+    guest.wait_said("ready", since, 60, "the guest is up again")
     switch_off(host, [guest])
     return {"outside": outside, "parts": {"shutdown": stopped, "kexec": rebooted - stopped, "boot": outside - rebooted}}
 

@@ -37,9 +37,11 @@ COMPLAINTS = """\
 [   12.1] Oops: general protection fault, probably for non-canonical address 0xdffffc0000000003: 0000 [#1] SMP KASAN
 [   12.1] rcu: INFO: rcu_preempt self-detected stall on CPU
 [   12.1] INFO: task vmm:81 blocked for more than 600 seconds.
+[   12.1] Kernel panic - not syncing: hung_task: blocked tasks
 """.splitlines()
 
 FINE = """\
+[    0.9] calling  hung_task_init+0x0/0x69 @ 1
 [    0.0] Linux version 7.3.4-debug-holdfast (holdfast@holdfast) (gcc) #1 SMP PREEMPT_LAZY
 [    0.0] KernelAddressSanitizer initialized (generic)
 [    0.0] Lock dependency validator: Copyright (c) 2006 Red Hat, Inc., Ingo Molnar
