@@ -4,8 +4,8 @@
 from xml.sax.saxutils import escape
 
 WIDTH, LABELS, BAR, GAP, MARGIN = 900, 210, 18, 8, 12
-# Readable side by side also by those who do not tell red from green (Okabe and Ito).
-COLOURS = ("#0072b2", "#bbbbbb", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
+# Readable side by side also by those who do not tell red from green (Okabe and Ito, and two of Tol's).
+COLOURS = ("#0072b2", "#bbbbbb", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#882255", "#999933")
 
 
 def bars(title, unit, rows):

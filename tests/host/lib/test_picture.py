@@ -44,6 +44,10 @@ class Bars(unittest.TestCase):
         self.assertEqual(len(set(kexec)), 1)
         self.assertEqual(len({each.get("fill") for each in rects(self.root)}), 3)
 
+    def test_as_many_colours_as_the_blackout_has_parts(self):
+        root = tree.fromstring(picture.bars("t", "ms", [("a", {f"part {number}": 1.0 for number in range(10)})]))
+        self.assertEqual(len({each.get("fill") for each in rects(root)}), 10)
+
     def test_words(self):
         words = [each.text for each in self.root.iter(f"{SVG}text")]
         for text in ("title & more", "a <1>", "110 ms", "165 ms"):
