@@ -21,7 +21,7 @@ bool luod_may_save(struct luod *luod)
 {
 	uint64_t now = clock_monotonic_ns();
 
-	if (now >= luod->save_after_ns)
+	if (now >= luod->save_after_ns || luod->registry.update.state != UPDATE_RESUMING)
 		return true;
 	loop_timer_arm(luod->save_timer, luod->save_after_ns - now, 0);
 	return false;

@@ -69,8 +69,8 @@ void luod_changed(struct luod *luod);
 
 /*
  * Whether the state file may be written now. If not, save_timer ends when it may. What is written
- * are all VMs, and while many are taken up each of them changes often: writing takes at most a
- * tenth of luod's time, for guests wait for the rest.
+ * are all VMs, and while many are taken up from the previous kernel each of them changes often:
+ * then, and only then, writing takes at most a tenth of luod's time, for guests wait for the rest.
  */
 bool luod_may_save(struct luod *luod);
 /* It was written, which began then (CLOCK_MONOTONIC). */

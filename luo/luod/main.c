@@ -49,22 +49,26 @@ static int make_folders(const struct luod *luod, struct error *err)
 	return make_folder(path, err);
 }
 
+static void save(struct luod *luod)
+{
+	struct error err = ERROR_INIT;
+	uint64_t begin = clock_monotonic_ns();
+
+	if (state_file_write(luod, &err) < 0)
+		log_warning("%s; a luod that is started again will not know this", err.message);
+	luod_saved(luod, begin);
+}
+
 /* After the turn in which something changed: once for all of it. */
 static void on_save(void *opaque)
 {
 	struct luod *luod = opaque;
-	struct error err = ERROR_INIT;
-	uint64_t begin;
 
+	if (luod_may_save(luod))
+		save(luod);
 	events_compare(luod->events, &luod->registry);
 	if (luod->http)
 		http_server_wake(luod->http);
-	if (!luod_may_save(luod))
-		return;
-	begin = clock_monotonic_ns();
-	if (state_file_write(luod, &err) < 0)
-		log_warning("%s; a luod that is started again will not know this", err.message);
-	luod_saved(luod, begin);
 }
 
 static void on_signal(void *opaque, int signo)

@@ -67,6 +67,7 @@ static void test_not_before(void **state _unused_)
 	uint64_t begin = clock_monotonic_ns();
 
 	up(&b);
+	b.luod.registry.update.state = UPDATE_RESUMING;
 	b.luod.save_after_ns = begin + PAUSE_NS;
 	do {
 		luod_changed(&b.luod);
@@ -84,11 +85,26 @@ static void test_not_forgotten(void **state _unused_)
 	struct bench b = {.luod.revision = 1};
 
 	up(&b);
+	b.luod.registry.update.state = UPDATE_RESUMING;
 	b.luod.save_after_ns = clock_monotonic_ns() + PAUSE_NS;
 	luod_changed(&b.luod);
 	assert_int_equal(loop_run(b.luod.loop), 0);
 	assert_int_equal(b.saved, 1);
 	assert_int_equal(b.heard, 2);
+	down(&b);
+}
+
+/* No guest waits. */
+static void test_at_once_when_all_run(void **state _unused_)
+{
+	struct bench b = {.luod.revision = 1};
+
+	up(&b);
+	b.luod.save_after_ns = UINT64_MAX;
+	luod_changed(&b.luod);
+	assert_int_equal(loop_run(b.luod.loop), 0);
+	assert_int_equal(b.saved, 1);
+	assert_int_equal(b.heard, 1);
 	down(&b);
 }
 
@@ -113,6 +129,7 @@ int main(void)
 		cmocka_unit_test(test_at_once),
 		cmocka_unit_test(test_not_before),
 		cmocka_unit_test(test_not_forgotten),
+		cmocka_unit_test(test_at_once_when_all_run),
 		cmocka_unit_test(test_a_tenth_of_the_time),
 	};
 
