@@ -91,8 +91,7 @@ static int check_config(json_t *config, const char **ret_id, struct error *err)
 	return check_user(config, id, err);
 }
 
-static int write_config(const struct luod *luod, json_t *config, const char *path,
-			struct error *err)
+static int write_config(json_t *config, const char *user, const char *path, struct error *err)
 {
 	json_t *whole = json_copy(config);
 	int r;
@@ -102,8 +101,8 @@ static int write_config(const struct luod *luod, json_t *config, const char *pat
 	/* Whoever starts a VM through luod wants it to live through luod's updates. */
 	if (!json_object_get(whole, "preserve-on-update"))
 		json_object_set_new(whole, "preserve-on-update", json_true());
-	if (!json_object_get(whole, "user") && default_user(luod)[0])
-		json_object_set_new(whole, "user", json_string(default_user(luod)));
+	if (!json_object_get(whole, "user") && user[0])
+		json_object_set_new(whole, "user", json_string(user));
 	r = file_write_json(path, whole, err);
 	json_decref(whole);
 	return r;
@@ -112,7 +111,7 @@ static int write_config(const struct luod *luod, json_t *config, const char *pat
 int lifecycle_define(struct luod *luod, json_t *config, struct vm **ret, struct error *err)
 {
 	struct vm_record *record;
-	const char *id = NULL;
+	const char *id = NULL, *user;
 	char path[PATH_MAX];
 	int r;
 
@@ -128,14 +127,15 @@ int lifecycle_define(struct luod *luod, json_t *config, struct vm **ret, struct 
 		return error_set(err, -EEXIST, "vm %s: there is one already (%s)", id,
 				 vm_status_name(record->status));
 	vm_file(luod, id, ".json", path);
-	r = write_config(luod, config, path, err);
+	user = user_of(luod, config);
+	r = write_config(config, user, path, err);
 	if (r < 0)
 		return r;
 	r = vm_get(luod, id, ret, err);
 	if (r < 0)
 		return r;
 	registry_set_text((*ret)->record->config, sizeof((*ret)->record->config), path);
-	registry_set_user((*ret)->record, user_of(luod, config));
+	registry_set_user((*ret)->record, user);
 	vm_set_status(*ret, VM_STOPPED);
 	return 0;
 }
