@@ -26,9 +26,9 @@
 #define NOBODY 65534
 
 /* Small pages with something in them. */
-static struct guest_ram *make(void)
+static struct guest_ram *make(uint64_t size)
 {
-	struct guest_ram *ram = guest_ram_test_create(VM_MEMORY_MIN);
+	struct guest_ram *ram = guest_ram_test_create(size);
 	const struct guest_memory_region *region = guest_ram_region(ram, 0);
 
 	madvise(region->hva, region->size, MADV_NOHUGEPAGE);
@@ -38,24 +38,34 @@ static struct guest_ram *make(void)
 }
 
 /* As khugepaged does, at once (mm/khugepaged.c: both call collapse_file()). */
+static bool collapses_at(const struct guest_memory_region *region, uint64_t at)
+{
+	return madvise((uint8_t *)region->hva + at, HUGE, MADV_COLLAPSE) == 0;
+}
+
 static bool collapses(const struct guest_memory_region *region)
 {
-	return madvise(region->hva, HUGE, MADV_COLLAPSE) == 0;
+	return collapses_at(region, 0);
+}
+
+static void skip_without_collapse(void)
+{
+	print_message("this kernel makes no huge page of shared memory when asked to "
+		      "(MADV_COLLAPSE)\n");
+	skip();
 }
 
 static void test_held(void **state _unused_)
 {
-	struct guest_ram *other = make(), *ram = make();
+	struct guest_ram *other = make(VM_MEMORY_MIN), *ram = make(VM_MEMORY_MIN);
 	const struct guest_memory_region *region = guest_ram_region(ram, 0);
 	struct error err = ERROR_INIT;
 	struct ram_hold *hold = NULL;
 
 	if (!collapses(guest_ram_region(other, 0))) {
-		print_message("this kernel makes no huge page of shared memory when asked to "
-			      "(MADV_COLLAPSE)\n");
 		guest_ram_free(other);
 		guest_ram_free(ram);
-		skip();
+		skip_without_collapse();
 	}
 	assert_int_equal(ram_hold_new(region, 1, &hold, &err), 0);
 	assert_false(collapses(region));
@@ -69,37 +79,29 @@ static void test_held(void **state _unused_)
 /* More than is taken at a time (64 MiB), and not a multiple of it: first, middle and last. */
 static void test_every_part_is_held(void **state _unused_)
 {
-	struct guest_ram *ram = guest_ram_test_create(130 * MIB);
+	struct guest_ram *ram = make(130 * MIB);
 	const struct guest_memory_region *region = guest_ram_region(ram, 0);
 	const uint64_t parts[] = {0, 62 * MIB, 64 * MIB, 128 * MIB};
 	struct error err = ERROR_INIT;
 	struct ram_hold *hold = NULL;
 	bool could = true;
 
-	madvise(region->hva, region->size, MADV_NOHUGEPAGE);
-	memset(region->hva, 0x5a, region->size);
-	madvise(region->hva, region->size, MADV_HUGEPAGE);
 	assert_int_equal(ram_hold_new(region, 1, &hold, &err), 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(parts); i++)
-		assert_int_not_equal(
-			madvise((uint8_t *)region->hva + parts[i], HUGE, MADV_COLLAPSE), 0);
+		assert_false(collapses_at(region, parts[i]));
 	ram_hold_free(hold);
 	for (unsigned int i = 0; i < ARRAY_SIZE(parts); i++)
-		could = could &&
-			madvise((uint8_t *)region->hva + parts[i], HUGE, MADV_COLLAPSE) == 0;
+		could = could && collapses_at(region, parts[i]);
 	guest_ram_free(ram);
-	if (!could) {
-		print_message("this kernel makes no huge page of shared memory when asked to "
-			      "(MADV_COLLAPSE)\n");
-		skip();
-	}
+	if (!could)
+		skip_without_collapse();
 }
 
 /* In a process that may lock nothing: huge pages are put off, and come back. */
 static int held_without_locking(void)
 {
 	const struct rlimit none = {0};
-	struct guest_ram *ram = make();
+	struct guest_ram *ram = make(VM_MEMORY_MIN);
 	const struct guest_memory_region *region = guest_ram_region(ram, 0);
 	struct error err = ERROR_INIT;
 	struct ram_hold *hold = NULL;

@@ -31,10 +31,12 @@ static void on_save(void *opaque)
 	loop_stop(b->luod.loop);
 }
 
-static void up(struct bench *b)
+static void up(struct bench *b, enum update_state update, uint64_t save_after_ns)
 {
 	struct error err = ERROR_INIT;
 
+	*b = (struct bench){.luod.revision = 1, .luod.save_after_ns = save_after_ns};
+	b->luod.registry.update.state = update;
 	assert_int_equal(loop_new(&b->luod.loop, &err), 0);
 	assert_int_equal(loop_timer_new(b->luod.loop, on_save, b, &b->luod.save_timer, &err), 0);
 }
@@ -45,11 +47,25 @@ static void down(struct bench *b)
 	loop_free(b->luod.loop);
 }
 
+/* One change, which is written without another one. */
+static void saved_after_hearing(enum update_state update, uint64_t save_after_ns,
+				unsigned int times)
+{
+	struct bench b;
+
+	up(&b, update, save_after_ns);
+	luod_changed(&b.luod);
+	assert_int_equal(loop_run(b.luod.loop), 0);
+	assert_int_equal(b.saved, 1);
+	assert_int_equal(b.heard, times);
+	down(&b);
+}
+
 static void test_at_once(void **state _unused_)
 {
-	struct bench b = {.luod.revision = 1};
+	struct bench b;
 
-	up(&b);
+	up(&b, UPDATE_LOADING, 0);
 	luod_changed(&b.luod);
 	luod_changed(&b.luod);
 	assert_int_equal(b.luod.revision, 3);
@@ -63,12 +79,10 @@ static void test_at_once(void **state _unused_)
  */
 static void test_not_before(void **state _unused_)
 {
-	struct bench b = {.luod.revision = 1};
 	uint64_t begin = clock_monotonic_ns();
+	struct bench b;
 
-	up(&b);
-	b.luod.registry.update.state = UPDATE_RESUMING;
-	b.luod.save_after_ns = begin + PAUSE_NS;
+	up(&b, UPDATE_RESUMING, begin + PAUSE_NS);
 	do {
 		luod_changed(&b.luod);
 		assert_true(loop_run_once(b.luod.loop, 1) >= 0);
@@ -79,33 +93,15 @@ static void test_not_before(void **state _unused_)
 	down(&b);
 }
 
-/* The last change is written without another one. */
 static void test_not_forgotten(void **state _unused_)
 {
-	struct bench b = {.luod.revision = 1};
-
-	up(&b);
-	b.luod.registry.update.state = UPDATE_RESUMING;
-	b.luod.save_after_ns = clock_monotonic_ns() + PAUSE_NS;
-	luod_changed(&b.luod);
-	assert_int_equal(loop_run(b.luod.loop), 0);
-	assert_int_equal(b.saved, 1);
-	assert_int_equal(b.heard, 2);
-	down(&b);
+	saved_after_hearing(UPDATE_RESUMING, clock_monotonic_ns() + PAUSE_NS, 2);
 }
 
 /* No guest waits. */
 static void test_at_once_when_all_run(void **state _unused_)
 {
-	struct bench b = {.luod.revision = 1};
-
-	up(&b);
-	b.luod.save_after_ns = UINT64_MAX;
-	luod_changed(&b.luod);
-	assert_int_equal(loop_run(b.luod.loop), 0);
-	assert_int_equal(b.saved, 1);
-	assert_int_equal(b.heard, 1);
-	down(&b);
+	saved_after_hearing(UPDATE_DONE, UINT64_MAX, 1);
 }
 
 /* Nine times what it took, and a second at most. */
