@@ -37,8 +37,7 @@ def take(host, name):
 
     def keep(key, value):
         taken[key] = value
-        shown_as = cell([value if key[0] == "floor" else value["outside"]])
-        host.report.say(f"{label(key)}: {shown_as} ms")
+        host.report.say(f"{label(key)}: {shown(value if key[0] == 'floor' else value['outside'])} ms")
 
     for size in SIZES:
         keep(("floor", size), outages.floor(host))

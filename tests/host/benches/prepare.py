@@ -56,7 +56,7 @@ def take(host, name):
 def speed(host, guest):
     """Loops of the guest's spinning process in a second of some seconds."""
     begin = guest.wait_beats()
-    host.wait(lambda: guest.read().last("beat")["mono"] - begin["mono"] > WINDOW_SECONDS * 1e9, 60, "the guest works undisturbed")
+    host.wait(lambda: guest.read().last("beat")["mono"] - begin["mono"] > WINDOW_SECONDS * 1e9, 60, f"{WINDOW_SECONDS} s of the guest's work")
     return rate(begin, guest.log.last("beat"))
 
 

@@ -249,6 +249,17 @@ class Guest:
         return answer["longest_mono_ns"] / 1e9, answer["longest_tsc"] / khz / 1e3
 
 
+def boot_some_at_a_time(guests, at_once, start):
+    """start(guest) for each; so many of them boot side by side, and at the end all are up."""
+    for first in range(0, len(guests), at_once):
+        batch = guests[first : first + at_once]
+        for guest in batch:
+            start(guest)
+        for guest in batch:
+            guest.wait_up()
+            guest.wait_beats()
+
+
 PARTS = ("pattern", "counter", "processes", "timers", "tsc", "mono", "kmsg")
 
 

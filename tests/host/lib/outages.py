@@ -7,7 +7,7 @@ import json
 import time
 
 from . import peers, updates
-from .guest import Guest
+from .guest import Guest, boot_some_at_a_time
 
 # Heartbeats of one guest come so often (ms); an outage is known to about this and the harness's look every 0.1 s. No process that does
 # nothing but spin: of several guests on two processors, those would be measured.
@@ -34,20 +34,11 @@ def floor(host):
     return phases(finished(host))["kexec"]
 
 
-def boot(guests):
-    for guest in guests:
-        guest.start(ready=False)
-    for guest in guests:
-        guest.wait_up()
-        guest.wait_beats(2)
-
-
 def ours(host, name, size, count=1):
     """One update with so many guests: the longest outage from outside and inside, and the phases of the VM that stood still longest. And
     the guests, which run on."""
     guests = [Guest(host, f"{name}n{i}", cpus=1, memory=f"{size}M", fill=fill(size), hf=hf(count), options=f"--agent {updates.AGENT}") for i in range(count)]
-    for first in range(0, count, BOOTING):
-        boot(guests[first : first + BOOTING])
+    boot_some_at_a_time(guests, BOOTING, lambda guest: guest.start(ready=False))
     for guest in guests:
         guest.pause()
     outage = Outage(host, guests)

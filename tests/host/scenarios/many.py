@@ -2,7 +2,7 @@
 """32 small VMs go through two updates side by side: all are resumed, and all together stand still no longer than three times as long as one alone."""
 
 from lib import outages, updates
-from lib.guest import Guest
+from lib.guest import Guest, boot_some_at_a_time
 
 # Guests of 64 MiB, all of which is there from the first update on, the vmms, and the scratch memory of the next kernel.
 SCENARIO = {"memory": 6144, "deadline": 1500}
@@ -21,10 +21,9 @@ def run(host):
         Guest(host, f"vm{number:02}", memory="64M", cpus=1, fill="4M", hf=CALM)
         for number in range(COUNT)
     ]
-    boot(guests[:1])
+    boot_some_at_a_time(guests[:1], BOOTING, start)
     before = alone(host, guests[0], "one VM, at first")
-    for first in range(1, COUNT, BOOTING):
-        boot(guests[first : first + BOOTING])
+    boot_some_at_a_time(guests[1:], BOOTING, start)
     host.prove(f"{COUNT} VMs run")
     together = {when: update_all(host, guests, when) for when in (f"the first update of {COUNT} VMs", "the second one")}
     for guest in guests:
@@ -42,13 +41,9 @@ def run(host):
     guests[0].check_sound("at the end")
 
 
-def boot(guests):
-    for guest in guests:
-        updates.start(guest.host, guest)
-        guest.attach()
-    for guest in guests:
-        guest.wait_up()
-        guest.wait_beats()
+def start(guest):
+    updates.start(guest.host, guest)
+    guest.attach()
 
 
 def update(host, guests, when):
