@@ -29,6 +29,7 @@ struct luod_options {
 	char tls_clients[PATH_MAX]; /* who may do what (access.h) */
 	bool must_resume;	    /* --resume: nothing handed over is an error */
 	bool replace;		    /* --replace: a luod that is there already ends first */
+	int ready_fd;		    /* gets a newline when luod is ready; FD_NONE: none */
 };
 
 struct adoption;
@@ -44,10 +45,10 @@ struct luod {
 	struct agent_listener *listener;
 	struct http_server *http;
 	struct events *events;
-	struct update *update;	       /* the one under way on this kernel, or NULL */
-	struct loop_timer *api_timer;  /* starts the API while VMs are taken up */
-	struct loop_timer *save_timer; /* coalesces writes of the state file */
-	uint64_t save_after_ns;	       /* CLOCK_MONOTONIC; luod_may_save() */
+	struct update *update;		/* the one under way on this kernel, or NULL */
+	struct loop_timer *ready_timer; /* ends the time in which VMs are taken up alone */
+	struct loop_timer *save_timer;	/* coalesces writes of the state file */
+	uint64_t save_after_ns;		/* CLOCK_MONOTONIC; luod_may_save() */
 	struct loop_timer
 		*snapshot_timer;     /* looks for files that are not to be seen yet; or NULL */
 	struct notify notify;	     /* the service manager, where there is one */
@@ -60,6 +61,7 @@ struct luod {
 	uint64_t start_tsc;	     /* first instruction of this process */
 	uint64_t start_ns;	     /* CLOCK_MONOTONIC at the same time */
 	unsigned int preflights;     /* under way */
+	bool ready;		     /* whoever started this was told to go on */
 	bool stopping;		     /* asked to end: ends when no update is under way */
 };
 

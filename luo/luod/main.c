@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -22,8 +23,9 @@
 #include "luo/luod/spawn.h"
 #include "luo/luod/state_file.h"
 
-/* A guest that is not taken up as it should be must not keep its operator from looking at it. */
-#define API_WAIT_NS (5 * NSEC_PER_SEC)
+/* A guest that is not taken up as it should be must not keep its operator from looking at it, nor
+ * the host from booting. */
+#define READY_WAIT_NS (5 * NSEC_PER_SEC)
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOTHING_TO_RESUME = 3 };
 
@@ -108,18 +110,35 @@ static int recall(struct luod *luod)
 	return luod->registry.update.state == UPDATE_RESUMING;
 }
 
+/* What boots beside this has waited: it would take processors from guests that stand still. */
+static void say_ready(struct luod *luod)
+{
+	if (luod->ready)
+		return;
+	luod->ready = true;
+	log_info("ready: agents on %s, API on %s%s%s", luod->options.socket,
+		 luod->options.api_socket, luod->options.listen[0] ? " and " : "",
+		 luod->options.listen);
+	notify_say(&luod->notify, "READY=1");
+	/* A reader that is gone waits for nothing. */
+	if (luod->options.ready_fd >= 0)
+		(void)!write(luod->options.ready_fd, "\n", 1);
+	close_fdp(&luod->options.ready_fd);
+}
+
 /* The guests run: whether somebody can look at them is not worth ending for. */
-static void on_api_time(void *opaque)
+static void on_ready_time(void *opaque)
 {
 	struct luod *luod = opaque;
 	struct error err = ERROR_INIT;
 
-	if (!luod->http || http_server_start(luod->http, &err) == 0)
-		return;
-	log_error("no API: %s; when that is mended, start luod again: VMs go on",
-		  error_message(&err));
-	http_server_free(luod->http);
-	luod->http = NULL;
+	if (luod->http && http_server_start(luod->http, &err) < 0) {
+		log_error("no API: %s; when that is mended, start luod again: VMs go on",
+			  error_message(&err));
+		http_server_free(luod->http);
+		luod->http = NULL;
+	}
+	say_ready(luod);
 }
 
 static int attach_all(struct luod *luod, struct error *err)
@@ -149,7 +168,7 @@ static int set_up(struct luod *luod, int *resuming, struct error *err)
 	if (r == 0)
 		r = loop_timer_new(luod->loop, on_save, luod, &luod->save_timer, err);
 	if (r == 0)
-		r = loop_timer_new(luod->loop, on_api_time, luod, &luod->api_timer, err);
+		r = loop_timer_new(luod->loop, on_ready_time, luod, &luod->ready_timer, err);
 	if (r == 0)
 		r = notify_watchdog_new(&luod->notify, luod->loop, &luod->watchdog, err);
 	if (r == 0)
@@ -188,7 +207,7 @@ static void take_down(struct luod *luod)
 	registry_done(&luod->registry);
 	events_free(luod->events);
 	loop_timer_free(luod->save_timer);
-	loop_timer_free(luod->api_timer);
+	loop_timer_free(luod->ready_timer);
 	loop_timer_free(luod->snapshot_timer);
 	loop_timer_free(luod->watchdog);
 	notify_done(&luod->notify);
@@ -219,15 +238,13 @@ static int run(struct luod *luod, struct error *err)
 		return r;
 	if (luod->options.must_resume && !resuming)
 		return error_set(err, -ENODATA, "the previous kernel handed over nothing");
-	log_info("ready: agents on %s, API on %s%s%s", luod->options.socket,
-		 luod->options.api_socket, luod->options.listen[0] ? " and " : "",
-		 luod->options.listen);
-	notify_say(&luod->notify, "READY=1");
 	if (resuming) {
 		log_info("update %s: taking up %u VMs from the previous kernel",
 			 luod->registry.update.id, luod->registry.vm_count);
-		loop_timer_arm(luod->api_timer, API_WAIT_NS, 0);
+		loop_timer_arm(luod->ready_timer, READY_WAIT_NS, 0);
 		resume_begin(luod);
+	} else {
+		say_ready(luod);
 	}
 	r = loop_run(luod->loop);
 	return r < 0 ? error_sys(err, r, "event loop") : 0;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "luo/luod/options.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "luo/luod/vmm_path.h"
 
 const char luod_usage[] =
@@ -27,6 +29,8 @@ const char luod_usage[] =
 	"                      \"uid=1000 CN=...\"\n"
 	"  --resume            exit with status 3 if the previous kernel handed over nothing\n"
 	"  --replace           end a luod that runs already, and go on in its place\n"
+	"  --ready-fd FD       write a newline there and close it when guests of the previous\n"
+	"                      kernel run, or five seconds later\n"
 	"  --log-level LEVEL   error, warning, info or debug (info)\n"
 	"  --help              print this text\n"
 	"  --version           print the version\n"
@@ -46,6 +50,7 @@ enum {
 	OPT_CLIENTS,
 	OPT_RESUME,
 	OPT_REPLACE,
+	OPT_READY_FD,
 	OPT_LEVEL,
 	OPT_HELP,
 	OPT_VERSION
@@ -64,6 +69,7 @@ static const struct option long_options[] = {
 	{"tls-clients", required_argument, NULL, OPT_CLIENTS},
 	{"resume", no_argument, NULL, OPT_RESUME},
 	{"replace", no_argument, NULL, OPT_REPLACE},
+	{"ready-fd", required_argument, NULL, OPT_READY_FD},
 	{"log-level", required_argument, NULL, OPT_LEVEL},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -89,6 +95,18 @@ static void set_user(struct luod_options *options, struct problems *problems)
 		problem_add(problems, "--vm-user: %s", error_message(&err));
 	snprintf(options->vm_user, sizeof(options->vm_user), "%s", optarg);
 	options->vm_user_told = true;
+}
+
+/* What this starts must not have it: whoever waits there would wait for that, too. */
+static void set_ready_fd(struct luod_options *options, struct problems *problems)
+{
+	uint64_t fd;
+
+	if (decimal_parse(optarg, INT_MAX, &fd) < 0 || fd <= STDERR_FILENO ||
+	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+		problem_add(problems, "--ready-fd: %s is no open descriptor above 2", optarg);
+	else
+		options->ready_fd = (int)fd;
 }
 
 /* Room for "/vms/<id>.json.new" under the run folder, and for a socket's address (unix(7)). */
@@ -140,6 +158,9 @@ static void take(int opt, struct luod_options *options, enum log_level *level,
 	case OPT_REPLACE:
 		options->replace = true;
 		break;
+	case OPT_READY_FD:
+		set_ready_fd(options, problems);
+		break;
 	case OPT_LEVEL:
 		if (log_level_parse(optarg, level) < 0)
 			problem_add(problems,
@@ -181,8 +202,10 @@ int luod_options_parse(int argc, char **argv, struct luod_options *options, enum
 	struct problems problems = {0};
 	int opt;
 
-	*options = (struct luod_options){
-		.socket = AGENT_SOCKET, .api_socket = LUOD_API_SOCKET, .run_dir = LUOD_RUN_DIR};
+	*options = (struct luod_options){.socket = AGENT_SOCKET,
+					 .api_socket = LUOD_API_SOCKET,
+					 .run_dir = LUOD_RUN_DIR,
+					 .ready_fd = FD_NONE};
 	*level = LOG_LEVEL_INFO;
 	*action = LUOD_RUN;
 	vmm_default_path(options->vmm, sizeof(options->vmm));

@@ -136,9 +136,9 @@ static void start_more(struct luod *luod)
 			resume_failed(record->vm, error_message(&err));
 	}
 	luod->starting_more = false;
-	/* Now there is time for those who want to look at them. */
-	if (luod->api_timer && count_on_their_way(luod) == 0)
-		loop_timer_arm(luod->api_timer, 0, 0);
+	/* Now there is time for those who want to look at them, and for the rest of the host. */
+	if (luod->ready_timer && count_on_their_way(luod) == 0)
+		loop_timer_arm(luod->ready_timer, 0, 0);
 }
 
 /* It runs, or it has failed: the next one's turn. */

@@ -52,6 +52,38 @@ class Services(PlayedCase):
         self.heard("STOPPING=1")
         self.assertEqual(self.luod.wait(PATIENCE), 0)
 
+    def test_ready_when_guests_run(self):
+        """The host boots on beside guests that run, not beside guests that stand still."""
+        self.create("web1")
+        ident = self.begin()
+        # The luod of the second life has no manager: whoever kexecs takes that away, too.
+        log = until(self.twice_ready, "it is ready again")
+        self.assertLess(log.index("taking up 1 VMs"), log.rindex("ready: agents"), log)
+        self.assertIn(self.vm("web1")["phase"], ("resumed", "running"))
+        self.end_of(ident)
+
+    def twice_ready(self):
+        log = (self.folder / "log").read_text(encoding="utf-8")
+        return log.count("ready: agents") == 2 and log
+
+    def test_ready_fd(self):
+        reader, writer = os.pipe()
+        self.stack.callback(os.close, reader)
+        self.luod.terminate()
+        self.luod.wait(PATIENCE)
+        log = self.stack.enter_context(open(self.folder / "log", "a", encoding="utf-8"))
+        self.luod = subprocess.Popen([LUOD, *self.options(), "--ready-fd", str(writer)], stderr=log, pass_fds=[writer], env={**os.environ, **self.environment})
+        os.close(writer)
+        until(self.connects, "it listens again")
+        self.create("web1")
+        # Closed, too, and no vmm has it.
+        with open(reader, "rb", closefd=False) as told:
+            self.assertEqual(told.read(), b"\n")
+        for wrong in ("2", "-1", "three", "999"):
+            refused = subprocess.run([LUOD, *self.options(), "--ready-fd", wrong], capture_output=True, text=True, timeout=PATIENCE, check=False)
+            self.assertEqual(refused.returncode, 2)
+            self.assertIn(f"--ready-fd: {wrong} is no open descriptor above 2", refused.stderr)
+
     def test_children_do_not_speak_for_luod(self):
         self.create("web1")
         pid = self.vm("web1")["pid"]

@@ -326,24 +326,24 @@ static bool b_was_started(struct bench *b _unused_)
 }
 
 /* One at a time, as the update was told: b when a runs. */
-static void api_opens(void *opaque)
+static void becomes_ready(void *opaque)
 {
 	*(bool *)opaque = true;
 }
 
-/* The API, which takes longer to open, waits until no guest is on its way any more. */
+/* The API, and the rest of the host, wait until no guest is on its way any more. */
 static void test_at_once(void **state _unused_)
 {
 	struct error err = ERROR_INIT;
-	bool opened = false;
+	bool ready = false;
 
 	hand_over();
 	assert_int_equal(resume_probe(&bench.luod, &err), 1);
 	bench.luod.registry.update.at_once = 1;
 	attach_all();
-	assert_int_equal(
-		loop_timer_new(bench.luod.loop, api_opens, &opened, &bench.luod.api_timer, &err),
-		0);
+	assert_int_equal(loop_timer_new(bench.luod.loop, becomes_ready, &ready,
+					&bench.luod.ready_timer, &err),
+			 0);
 	resume_begin(&bench.luod);
 	assert_int_equal(bench_kernel.spawns, 1);
 	assert_non_null(strstr(bench_kernel.spawned, "--id a"));
@@ -351,14 +351,14 @@ static void test_at_once(void **state _unused_)
 	bench_until(&bench, b_was_started);
 	assert_non_null(strstr(bench_kernel.spawned, "--id b"));
 	bench_settle(&bench);
-	assert_false(opened);
+	assert_false(ready);
 	bench_connect(&bench, &bench.vmms[1], "b", AGENT_PHASE_WAITING);
 	bench_until(&bench, bench_update_ended);
 	assert_int_equal(update_state(), UPDATE_DONE);
 	bench_settle(&bench);
-	assert_true(opened);
-	loop_timer_free(bench.luod.api_timer);
-	bench.luod.api_timer = NULL;
+	assert_true(ready);
+	loop_timer_free(bench.luod.ready_timer);
+	bench.luod.ready_timer = NULL;
 }
 
 /* One that fails makes room, too. */
