@@ -58,11 +58,12 @@ struct luod {
 	unsigned int upgrades;	     /* vmms that are being exchanged */
 	uint64_t revision;	     /* goes up with every change that a client can see */
 	int host_session;	     /* "luod" of the previous kernel, FD_NONE else */
-	uint64_t start_tsc;	     /* first instruction of this process */
-	uint64_t start_ns;	     /* CLOCK_MONOTONIC at the same time */
-	unsigned int preflights;     /* under way */
-	bool ready;		     /* whoever started this was told to go on */
-	bool stopping;		     /* asked to end: ends when no update is under way */
+	int registry_fd;	 /* its registry, whose history is still to be read; FD_NONE else */
+	uint64_t start_tsc;	 /* first instruction of this process */
+	uint64_t start_ns;	 /* CLOCK_MONOTONIC at the same time */
+	unsigned int preflights; /* under way */
+	bool ready;		 /* whoever started this was told to go on */
+	bool stopping;		 /* asked to end: ends when no update is under way */
 };
 
 /* Something a client can see has changed: waiting clients hear of it and the state file is written

@@ -56,6 +56,8 @@ static void save(struct luod *luod)
 	struct error err = ERROR_INIT;
 	uint64_t begin = clock_monotonic_ns();
 
+	/* A vmm is on its way meanwhile, or nothing is in a hurry. */
+	resume_read_history(luod);
 	if (state_file_write(luod, &err) < 0)
 		log_warning("%s; a luod that is started again will not know this", err.message);
 	luod_saved(luod, begin);
@@ -132,6 +134,7 @@ static void on_ready_time(void *opaque)
 	struct luod *luod = opaque;
 	struct error err = ERROR_INIT;
 
+	resume_read_history(luod);
 	if (luod->http && http_server_start(luod->http, &err) < 0) {
 		log_error("no API: %s; when that is mended, start luod again: VMs go on",
 			  error_message(&err));
@@ -199,6 +202,7 @@ static void take_down(struct luod *luod)
 	http_server_free(luod->http);
 	luod->http = NULL;
 	adopt_end_all(luod);
+	resume_read_history(luod);
 	if (luod->save_timer && state_file_write(luod, &err) < 0)
 		log_warning("%s", error_message(&err));
 	agent_listener_free(luod->listener);
@@ -239,10 +243,11 @@ static int run(struct luod *luod, struct error *err)
 	if (luod->options.must_resume && !resuming)
 		return error_set(err, -ENODATA, "the previous kernel handed over nothing");
 	if (resuming) {
-		log_info("update %s: taking up %u VMs from the previous kernel",
-			 luod->registry.update.id, luod->registry.vm_count);
 		loop_timer_arm(luod->ready_timer, READY_WAIT_NS, 0);
 		resume_begin(luod);
+		/* When the vmms are on their way. */
+		log_info("update %s: taking up %u VMs from the previous kernel",
+			 luod->registry.update.id, luod->registry.vm_count);
 	} else {
 		say_ready(luod);
 	}
@@ -252,7 +257,10 @@ static int run(struct luod *luod, struct error *err)
 
 int main(int argc, char **argv)
 {
-	struct luod luod = {.start_tsc = clock_tsc(), .host_session = FD_NONE, .revision = 1};
+	struct luod luod = {.start_tsc = clock_tsc(),
+			    .host_session = FD_NONE,
+			    .registry_fd = FD_NONE,
+			    .revision = 1};
 	struct error err = ERROR_INIT;
 	enum luod_action action;
 	enum log_level level;

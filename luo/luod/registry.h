@@ -137,11 +137,13 @@ bool update_has_ended(const struct update_record *update);
 void registry_archive_update(struct registry *reg);
 
 /*
- * The whole as a document, or with only_update just the VMs of the current update: what goes into
- * the next kernel. New reference, NULL when out of memory.
+ * The whole as a document, or with only_update just the VMs of the current update, and no history:
+ * what guests wait for in the next kernel. New reference, NULL when out of memory.
  */
 json_t *registry_to_json(const struct registry *reg, bool only_update);
 /* Reads into *reg, which is empty before; hostile until checked. On error it stays empty. */
 int registry_from_json(json_t *json, struct registry *reg, struct error *err);
+/* The history alone, into a registry that has none; none on error. */
+int registry_history_from_json(json_t *array, struct registry *reg, struct error *err);
 
 #endif

@@ -59,9 +59,11 @@ json_t *registry_to_json(const struct registry *reg, bool only_update)
 			return NULL;
 		}
 	}
-	doc = json_pack("{s:s, s:i, s:I, s:o, s:O, s:o}", "format", REGISTRY_FORMAT, "version",
+	doc = json_pack("{s:s, s:i, s:I, s:o, s:o}", "format", REGISTRY_FORMAT, "version",
 			REGISTRY_VERSION, "tsc-khz", (json_int_t)reg->tsc_khz, "vms", vms,
-			"history", reg->history, "metrics", metrics_to_json(&reg->metrics));
+			"metrics", metrics_to_json(&reg->metrics));
+	if (doc && !only_update)
+		json_object_set(doc, "history", reg->history);
 	if (doc && reg->update.id[0])
 		json_object_set_new(doc, "update", update_to_json(&reg->update));
 	return doc;
@@ -170,6 +172,19 @@ static void read_history(json_t *array, struct registry *reg, struct problems *p
 		else
 			json_array_append(reg->history, entry);
 	}
+}
+
+int registry_history_from_json(json_t *array, struct registry *reg, struct error *err)
+{
+	struct problems problems = {0};
+
+	if (!json_is_array(array))
+		return error_set(err, -EBADMSG, "registry: its history is no array");
+	read_history(array, reg, &problems);
+	if (!problems.count)
+		return 0;
+	json_array_clear(reg->history);
+	return error_set(err, -EBADMSG, "registry: %s", problems.text);
 }
 
 static void read_metrics(json_t *json, struct registry *reg, struct problems *problems)

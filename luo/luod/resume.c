@@ -64,8 +64,21 @@ int resume_probe(struct luod *luod, struct error *err)
 		r = registry_memfd_read(fd, &luod->registry, err);
 	if (r < 0)
 		return r;
+	luod->registry_fd = steal_fd(&fd);
 	mark_preserved(luod);
 	return 1;
+}
+
+void resume_read_history(struct luod *luod)
+{
+	struct error err = ERROR_INIT;
+
+	if (luod->registry_fd < 0)
+		return;
+	if (registry_memfd_read_history(luod->registry_fd, &luod->registry, &err) < 0)
+		log_warning("%s; the updates of before are not known any more",
+			    error_message(&err));
+	close_fdp(&luod->registry_fd);
 }
 
 /* VMs whose guest is being taken up at this moment: it does not run yet, nor has it failed. */
@@ -395,6 +408,7 @@ void resume_check_end(struct luod *luod)
 	}
 	log_info("update %s: %s", update->id, update_state_name(update->state));
 	luod->registry.tsc_khz = luod_tsc_khz(luod);
+	resume_read_history(luod);
 	registry_archive_update(&luod->registry);
 	luod_changed(luod);
 }

@@ -13,6 +13,10 @@
  */
 int resume_probe(struct luod *luod, struct error *err);
 
+/* What resume_probe() left out, for no guest waits for it: the history of updates. To be called
+ * before that is used or written; nothing when it is there. */
+void resume_read_history(struct luod *luod);
+
 /* Starts a vmm for every VM that waits to be taken up. */
 void resume_begin(struct luod *luod);
 

@@ -46,10 +46,12 @@ static void from_memfd(const uint8_t *data, size_t size)
 
 	must(fd >= 0 && registry_init(&reg) == 0);
 	must(write(fd, data, size) == (ssize_t)size);
-	if (registry_memfd_read(fd, &reg, NULL) == 0)
+	if (registry_memfd_read(fd, &reg, NULL) == 0) {
+		(void)registry_memfd_read_history(fd, &reg, NULL);
 		read_again(&reg);
-	else
+	} else {
 		must(!reg.vms && reg.vm_count == 0);
+	}
 	registry_done(&reg);
 }
 

@@ -44,6 +44,7 @@ void bench_up(struct bench *b)
 	snprintf(path, sizeof(path), "%s/vms", b->folder);
 	assert_int_equal(mkdir(path, 0700), 0);
 	luod->host_session = FD_NONE;
+	luod->registry_fd = FD_NONE;
 	luod->revision = 1;
 	luod->start_tsc = clock_tsc();
 	luod->start_ns = clock_monotonic_ns();
@@ -82,6 +83,7 @@ void bench_down(struct bench *b)
 	loop_timer_free(luod->save_timer);
 	loop_timer_free(luod->snapshot_timer);
 	close_fdp(&luod->host_session);
+	close_fdp(&luod->registry_fd);
 	close_fdp(&bench_kernel.registry_fd);
 	loop_free(luod->loop);
 	nftw(b->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);

@@ -129,6 +129,12 @@ static void test_memfd(void **state _unused_)
 	/* Only the VMs of the update go into the next kernel. */
 	assert_int_equal(out.vm_count, 1);
 	assert_same_record(in.vms, out.vms);
+	/* No guest waits for the history. */
+	assert_int_equal(json_array_size(out.history), 0);
+	assert_int_equal(registry_memfd_read_history(fd, &out, &err), 0);
+	assert_true(json_equal(in.history, out.history));
+	/* Once, and only into a registry that has none. */
+	assert_int_equal(registry_memfd_read_history(fd, &out, &err), 0);
 	assert_int_equal(json_array_size(out.history), 1);
 	registry_done(&out);
 	/* Written again, shorter: nothing of the first is left to be read. */
@@ -174,25 +180,30 @@ static void test_too_small(void **state _unused_)
 {
 	struct error err = ERROR_INIT;
 	struct registry in, out;
-	struct stat st;
 	int fd = -1;
 
 	fill(&in);
-	assert_int_equal(registry_memfd_new(&in, &fd, &err), 0);
-	/* A history that came later is left out, and the VMs are not. */
 	for (unsigned int i = 0; i < REGISTRY_HISTORY_MAX; i++) {
 		snprintf(in.update.id, sizeof(in.update.id), "update-%u", i);
 		memset(in.vms->why, 'y', sizeof(in.vms->why) - 1);
 		memset(in.update.why, 'x', sizeof(in.update.why) - 1);
 		registry_archive_update(&in);
 	}
-	fstat(fd, &st);
-	assert_int_equal(ftruncate(fd, 8192), 0);
+	assert_int_equal(registry_memfd_new(&in, &fd, &err), 0);
 	assert_int_equal(registry_memfd_write(fd, &in, &err), 0);
+	/* VMs do not take the place of the history. */
+	for (unsigned int i = 0; i < 500; i++) {
+		char id[LUO_VM_ID_MAX + 1];
+
+		snprintf(id, sizeof(id), "vm-%u", i);
+		registry_add(&in, id)->in_update = true;
+	}
+	assert_int_equal(registry_memfd_write(fd, &in, &err), -ENOSPC);
 	assert_int_equal(registry_init(&out), 0);
 	assert_int_equal(registry_memfd_read(fd, &out, &err), 0);
 	assert_int_equal(out.vm_count, 1);
-	assert_int_equal(json_array_size(out.history), 0);
+	assert_int_equal(registry_memfd_read_history(fd, &out, &err), 0);
+	assert_true(json_equal(in.history, out.history));
 	registry_done(&out);
 	assert_int_equal(ftruncate(fd, 512), 0);
 	assert_int_equal(registry_memfd_write(fd, &in, &err), -ENOSPC);
@@ -216,6 +227,23 @@ static void refuse_file(int fd, int expected)
 	registry_done(&out);
 }
 
+static void read_damaged_history(int fd)
+{
+	struct error err = ERROR_INIT;
+	struct registry out;
+	int r;
+
+	assert_int_equal(registry_init(&out), 0);
+	assert_int_equal(registry_memfd_read(fd, &out, &err), 0);
+	r = registry_memfd_read_history(fd, &out, &err);
+	/* Without its magic there is none. */
+	if (r != 0 && r != -EPROTONOSUPPORT)
+		assert_int_equal(r, -EBADMSG);
+	assert_int_equal(json_array_size(out.history), 0);
+	assert_int_equal(out.vm_count, 1);
+	registry_done(&out);
+}
+
 static void test_damage(void **state _unused_)
 {
 	struct error err = ERROR_INIT;
@@ -226,6 +254,7 @@ static void test_damage(void **state _unused_)
 	int fd = -1;
 
 	fill(&in);
+	registry_archive_update(&in);
 	assert_int_equal(registry_memfd_new(&in, &fd, &err), 0);
 	assert_int_equal(registry_memfd_write(fd, &in, &err), 0);
 	assert_int_equal(fstat(fd, &st), 0);
@@ -239,6 +268,16 @@ static void test_damage(void **state _unused_)
 		data[bit / 8] ^= (uint8_t)(1U << bit % 8);
 		refuse_file(fd, version ? -EPROTONOSUPPORT : -EBADMSG);
 		data[bit / 8] ^= (uint8_t)(1U << bit % 8);
+	}
+	/* The VMs are there, whatever has become of the history. */
+	memcpy(&length, data + st.st_size - 16, sizeof(length));
+	assert_true(length > 0 && (off_t)length < st.st_size);
+	for (size_t bit = 0; bit < (32 + length) * 8; bit++) {
+		uint8_t *byte = data + st.st_size - 1 - bit / 8;
+
+		*byte ^= (uint8_t)(1U << bit % 8);
+		read_damaged_history(fd);
+		*byte ^= (uint8_t)(1U << bit % 8);
 	}
 	munmap(data, (size_t)st.st_size);
 	for (off_t size = 0; size < 32 + (off_t)length; size += 13) {
