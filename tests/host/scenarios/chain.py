@@ -14,6 +14,9 @@ SCENARIO = {"memory": 4096, "old": "7.3", "deadline": 2400, "disks": {"a": {"siz
 UPDATES = int(os.environ.get("HOLDFAST_CHAIN_UPDATES", "50"))
 # By CLOCK_MONOTONIC of a guest against the TSC, which goes on through every kexec.
 DRIFT_MS = 1
+# Of the host's memory. The scratch areas are part of both; how much of them alone is free (CmaFree) differs by 70 MiB from boot to boot,
+# with where the kernel puts its early tables.
+AMOUNTS = ("MemTotal", "MemAvailable")
 # What the host may have less of after all of them: noise. A page table lost in each would be as much.
 LOST_KIB = 16 << 10
 GROWN_KIB = 1 << 10
@@ -30,10 +33,11 @@ def run(host):
     took = []
     for number in range(1, UPDATES + 1):
         took.append(update(host, guests, f"update {number}"))
-        now = state(host, guests)
         if number == 1:
             # The first kernel was booted by QEMU, not by kexec, and luod and the vmms were started by hand.
-            first, clocks = now, [ahead(host, guest) for guest in guests]
+            first, clocks = state(host, guests), [ahead(host, guest) for guest in guests]
+        host.report.say(f"update {number} of {UPDATES}: the longest pause was {took[-1][1]:.0f} ms")
+    now = state(host, guests)
     for what, value in now.items():
         host.measure(f"after update {UPDATES}, {first[what]} after the first: {what}", value, "")
     check_state(host, first, now)
@@ -74,7 +78,7 @@ def state(host, guests):
     listed = updates.listed(host)
     pids = {"luod": host.sh("pidof luod").strip(), **{guest.id: listed[guest.id]["pid"] for guest in guests}}
     text = host.sh("sync; echo 3 >/proc/sys/vm/drop_caches; sleep 1; cat /proc/meminfo")
-    found = {name: int(line.split()[1]) for line in text.splitlines() for name in ("MemTotal", "MemAvailable", "CmaFree") if line.startswith(name + ":")}
+    found = {name: int(line.split()[1]) for line in text.splitlines() for name in AMOUNTS if line.startswith(name + ":")}
     found["scratch areas"] = host.sh("cat /sys/kernel/debug/kho/out/scratch_len").split()
     found["sessions"] = len(json.loads(host.sh("luoctl --json inspect")).get("sessions", []))
     for name, pid in pids.items():
@@ -88,14 +92,14 @@ def state(host, guests):
 
 
 def check_state(host, first, now):
-    for what in ("MemTotal", "MemAvailable", "CmaFree"):
+    for what in AMOUNTS:
         lost = first[what] - now[what]
         host.check(lost < LOST_KIB, f"{what} is {lost} KiB less than after the first update", f"{what} is {lost} KiB less: {first[what]}, then {now[what]}")
     for what, value in now.items():
         if what.startswith("memory of "):
             grown = value - first[what]
             host.check(grown < GROWN_KIB, f"{what}: {grown} more", f"{what}: {first[what]}, then {value}")
-        elif what not in ("MemTotal", "MemAvailable", "CmaFree"):
+        elif what not in AMOUNTS:
             host.check(value == first[what], f"{what}: {value}, as after the first update", f"{what}: {first[what]}, then {value}")
 
 
