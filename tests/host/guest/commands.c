@@ -195,6 +195,7 @@ static const struct {
 	{"edu-dma", NULL, edu_dma},
 	{"edu-peer", NULL, edu_peer},
 	{"edu-peer-renew", NULL, edu_peer_renew},
+	{"lost", NULL, lost_say},
 	{"bench", NULL, bench_obey},
 };
 

@@ -31,6 +31,7 @@ struct params {
 	char srv[32];		   /* hf.srv=/dev/vdb: one with ext4 for /srv in it */
 	bool leave_at_once;	   /* hf.once=poweroff: switch off after the first heartbeat */
 	unsigned int calm;	   /* hf.calm=50: so many times rarer is all that goes by a clock */
+	uint64_t lost;		   /* hf.lost=256M: bytes touched to see what CPU time is lost */
 	bool quiet;		   /* hf.quiet=1: no work but what it is told, no heartbeats */
 };
 
@@ -135,6 +136,12 @@ struct timers_view {
 void timers_start(unsigned int calm);
 void timers_view(struct timers_view *ret);
 void timers_forget_longest(void);
+
+/* A thread that spins and touches so many bytes here and there, and counts how much of the CPU time
+ * that it had by its guest's books it did not get. Nothing of size 0. */
+void lost_start(uint64_t size);
+/* Says what came of it between two readings of the TSC, "BEGIN END", in the last half minute. */
+void lost_say(const char *words);
 
 /* ---- Memory. ---- */
 

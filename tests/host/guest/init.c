@@ -112,6 +112,7 @@ static void work_start(void)
 	processes_start(params.spin, params.calm);
 	counter_start(params.calm);
 	timers_start(params.calm);
+	lost_start(params.lost);
 	rng_start(params.calm);
 	hvc_start();
 	vsock_start();

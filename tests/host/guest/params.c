@@ -51,6 +51,8 @@ static void set(struct params *params, const char *name, const char *value)
 		params->leave_at_once = !strcmp(value, "poweroff");
 	else if (!strcmp(name, "calm"))
 		params->calm = (unsigned int)strtoul(value, NULL, 0);
+	else if (!strcmp(name, "lost"))
+		params->lost = size_of(value);
 	else if (!strcmp(name, "quiet"))
 		params->quiet = strcmp(value, "0") != 0;
 	else
