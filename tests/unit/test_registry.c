@@ -248,7 +248,7 @@ static void test_damage(void **state _unused_)
 {
 	struct error err = ERROR_INIT;
 	struct registry in;
-	uint64_t length;
+	uint64_t length, history;
 	uint8_t *data;
 	struct stat st;
 	int fd = -1;
@@ -270,9 +270,9 @@ static void test_damage(void **state _unused_)
 		data[bit / 8] ^= (uint8_t)(1U << bit % 8);
 	}
 	/* The VMs are there, whatever has become of the history. */
-	memcpy(&length, data + st.st_size - 16, sizeof(length));
-	assert_true(length > 0 && (off_t)length < st.st_size);
-	for (size_t bit = 0; bit < (32 + length) * 8; bit++) {
+	memcpy(&history, data + st.st_size - 16, sizeof(history));
+	assert_true(history > 0 && (off_t)history < st.st_size);
+	for (size_t bit = 0; bit < (32 + history) * 8; bit++) {
 		uint8_t *byte = data + st.st_size - 1 - bit / 8;
 
 		*byte ^= (uint8_t)(1U << bit % 8);
