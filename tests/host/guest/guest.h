@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #define GUEST_CPUS_MAX 64
 #define CACHE_LINE     64
@@ -110,6 +111,7 @@ struct clocks {
 	uint64_t mono_ns, boot_ns, real_ns;
 };
 
+uint64_t clock_ns(clockid_t id);
 void clocks_read(struct clocks *ret);
 /* Compares with the latest that any CPU has seen. */
 void clocks_compare(void);

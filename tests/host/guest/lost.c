@@ -37,22 +37,6 @@ static struct {
 	struct sample samples[SAMPLES]; /* the latest */
 } lost;
 
-static uint64_t cpu_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t mono_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
 static void turn(void)
 {
 	for (volatile unsigned int i = 0; i < SPINS_A_TURN; i++)
@@ -76,10 +60,10 @@ static uint64_t usual_turn(void)
 	static uint64_t taken[TURNS_LOOKED_AT];
 
 	for (unsigned int i = 0; i < TURNS_LOOKED_AT; i++) {
-		uint64_t begin = mono_ns();
+		uint64_t begin = clock_ns(CLOCK_MONOTONIC);
 
 		turn();
-		taken[i] = mono_ns() - begin;
+		taken[i] = clock_ns(CLOCK_MONOTONIC) - begin;
 	}
 	qsort(taken, TURNS_LOOKED_AT, sizeof(taken[0]), compare);
 	return taken[TURNS_LOOKED_AT / 2];
@@ -106,16 +90,17 @@ static void *walk(void *arg)
 	setpriority(PRIO_PROCESS, 0, 19);
 	usual = usual_turn();
 	for (;;) {
-		uint64_t cpu = cpu_ns(), begin = mono_ns(), last = begin, now = begin;
+		uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), begin = clock_ns(CLOCK_MONOTONIC),
+			 last = begin, now = begin;
 
 		while (now - begin < SAMPLE_NS) {
 			turn();
-			now = mono_ns();
+			now = clock_ns(CLOCK_MONOTONIC);
 			if (now - last > GAP_TURNS * usual)
 				gaps += now - last - usual;
 			last = now;
 		}
-		cpu = cpu_ns() - cpu;
+		cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
 		had += cpu;
 		others += now - begin > cpu ? now - begin - cpu : 0;
 		note(had, gaps, others);
