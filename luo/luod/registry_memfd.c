@@ -110,19 +110,20 @@ static int write_history(int fd, const char *text, size_t size, struct error *er
 
 int registry_memfd_new(const struct registry *reg, int *ret_fd, struct error *err)
 {
-	json_t *doc = registry_to_json(reg, false);
-	_cleanup_free_ char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
 	_cleanup_free_ char *history = json_dumps(reg->history, JSON_COMPACT);
+	json_t *doc = registry_to_json(reg, false);
+	_cleanup_free_ char *text = NULL;
 	_cleanup_fd_ int fd = FD_NONE;
 	size_t size;
 	int r;
 
+	json_object_del(doc, "history");
+	text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
 	json_decref(doc);
 	if (!text || !history)
 		return error_set(err, -ENOMEM, "registry: out of memory");
-	/* The text has the history in it, too: that is what the second one takes. */
-	size = 2 * sizeof(struct registry_header) + strlen(text) + GROWTH_OF_UPDATE +
-	       GROWTH_PER_VM * reg->vm_count;
+	size = 2 * sizeof(struct registry_header) + strlen(text) + strlen(history) +
+	       GROWTH_OF_UPDATE + GROWTH_PER_VM * reg->vm_count;
 	size = ALIGN_UP(size, 4 * KIB);
 	/* MFD_EXEC: without it vm.memfd_noexec may add a seal that LUO turns into "no writing". */
 	fd = memfd_create("holdfast-registry", MFD_CLOEXEC | MFD_EXEC | MFD_ALLOW_SEALING);
