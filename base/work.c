@@ -10,7 +10,9 @@
 
 #include "base/util.h"
 
-#define NICE_BESIDE_GUESTS 10
+/* A weight of 36 beside 1024 (sched_prio_to_weight in kernel/sched/core.c): at most 3.4 % of what a
+ * vCPU wants. */
+#define NICE_BESIDE_GUESTS 15
 
 struct work {
 	pthread_t thread;

@@ -24,7 +24,7 @@ int work_start(struct loop *loop, const char *name, work_run_fn *run, work_done_
 
 /*
  * In run(), of a job that is long and that no guest waits for: where processors are scarce, its
- * thread gets about a tenth of what a vCPU gets from here on (nice value 10, sched(7)).
+ * thread gets a thirtieth of what a vCPU gets from here on (nice value 15, sched(7)).
  */
 void work_step_aside(void);
 
