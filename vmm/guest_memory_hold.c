@@ -14,11 +14,11 @@
 #endif
 
 /*
- * The map of the address space is held while the pages of one buffer are made, and a vCPU whose
- * page is not there may have to wait for it. A buffer can have 1 GiB at most, and a ring as many
- * buffers as this (io_uring_register_buffers(3)).
+ * The map of the address space is held while the pages of one buffer are made, by a thread that
+ * steps aside for vCPUs, and one whose page is not there may have to wait for it. A buffer can have
+ * 1 GiB at most, and a ring as many buffers as this (io_uring_register_buffers(3)).
  */
-#define BUFFER_SIZE  (64 * MIB)
+#define BUFFER_SIZE  (16 * MIB)
 #define BUFFERS_MAX  16384
 #define BUFFER_LIMIT GIB
 
