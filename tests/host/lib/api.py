@@ -12,7 +12,7 @@ def command(socket, verb, body=None):
     return f"curl -sS --fail-with-body --unix-socket {socket} {data} http://vmm/api/v1/{verb}"
 
 
-def ask(host, socket, verb, body=None):
+def ask(host, socket, verb, body=None, timeout=60):
     """The answer; None if it is empty."""
-    text = host.sh(command(socket, verb, body))
+    text = host.sh(command(socket, verb, body), timeout=timeout)
     return json.loads(text) if text.strip() else None
