@@ -5,6 +5,7 @@ import statistics
 
 from lib import measure, outages, picture, updates
 from lib.measure import cell, shown
+from lib.outages import beyond
 
 SCENARIO = {
     "memory": 7168,
@@ -93,11 +94,6 @@ def row(rounds, key):
 
 def median_parts(rounds, key):
     return {part: statistics.median(each[key]["parts"][part] for each in rounds) for part in rounds[0][key]["parts"]}
-
-
-def beyond(taken):
-    """What comes on top of the kexec of the same update: kexecs differ more from one to the next than all the rest takes."""
-    return taken.get("blackout", taken["outside"]) - taken["parts"]["kexec"]
 
 
 def goals(rounds):

@@ -15,6 +15,8 @@ BEAT_MS = 50
 # As many boot at a time.
 BOOTING = 2
 SAVE_DEVICE, SAVE_FOLDER, SAVE_FILE = "/dev/vda", "/save", "/save/vm.state"
+# Set aside by memmap= on the host's command line.
+PMEM_DEVICE, PMEM_FOLDER = "/dev/pmem0", "/pmem"
 SHOWN = ("freeze", "kexec", "retrieve", "load", "run")
 
 
@@ -57,6 +59,11 @@ def ours(host, name, size, count=1):
     return taken | {"faults": int(faults)}, guests
 
 
+def beyond(taken):
+    """What comes on top of the kexec of the same update: kexecs differ more from one to the next than all the rest takes."""
+    return taken.get("blackout", taken["outside"]) - taken["parts"]["kexec"]
+
+
 def switch_off(host, guests):
     """Guests under luod."""
     for guest in guests:
@@ -76,16 +83,18 @@ def phases(timed):
 
 
 class QemuGuest(Guest):
-    """The same guest in QEMU's q35."""
+    """The same guest in QEMU's q35; its RAM in persistent memory, if asked for."""
 
-    def __init__(self, host, name, size):
+    def __init__(self, host, name, size, pmem=False):
         super().__init__(host, name, cpus=1, memory=f"{size}M", fill=fill(size), hf=hf())
+        self.pmem = pmem
         self.monitor_in = f"/run/{name}.monitor.in"
         self.monitor_out = host.share / f"{name}.monitor"
 
     def command(self, more=""):
+        ram = f"-object memory-backend-file,id=ram,size={self.memory},mem-path={PMEM_FOLDER}/ram,share=on -M memory-backend=ram" if self.pmem else ""
         return (
-            f"{peers.program(self.host)} -machine q35,accel=kvm -cpu host -m {self.memory} -smp {self.cpus} -nodefaults -no-user-config -nographic"
+            f"{peers.program(self.host)} -machine q35,accel=kvm {ram} -cpu host -m {self.memory} -smp {self.cpus} -nodefaults -no-user-config -nographic"
             f" -chardev socket,id=console,path={self.socket},server=on,wait=off -serial chardev:console"
             f" -monitor unix:/run/{self.id}.monitor,server=on,wait=off"
             f" -kernel {self.image()} -initrd {self.initramfs} -append '{self.cmdline}' {more}"
@@ -95,9 +104,21 @@ class QemuGuest(Guest):
         self.host.sh(f"echo '{command}' >{self.monitor_in}")
 
     def attach_monitor(self):
+        """And tells QEMU how the host is going to be updated (docs/devel/migration/CPR.rst of QEMU, cpr-reboot)."""
         program = self.host.path(self.host.setup.program("guest-console"))
         self.host.spawn(f"exec {program} /run/{self.id}.monitor {self.inside(self.monitor_out)} {self.monitor_in}")
         self.host.until(f"test -p {self.monitor_in}", 20, "the monitor's pipe is there")
+        if self.pmem:
+            self.monitor("migrate_set_capability x-ignore-shared on")
+        self.monitor("migrate_set_parameter mode cpr-reboot")
+
+    def mount(self):
+        self.host.sh(f"mkdir -p {SAVE_FOLDER} {PMEM_FOLDER}; grep -q {SAVE_FOLDER} /proc/mounts || mount -t ext4 {SAVE_DEVICE} {SAVE_FOLDER}")
+        if self.pmem:
+            self.host.sh(f"mount -t ext4 -o dax {PMEM_DEVICE} {PMEM_FOLDER}")
+
+    def umount(self):
+        self.host.sh(f"umount {SAVE_FOLDER} {PMEM_FOLDER if self.pmem else ''}", 300)
 
     def wait_told(self, command, pattern, timeout):
         """Asks the monitor again and again until it says so."""
@@ -109,32 +130,31 @@ class QemuGuest(Guest):
         self.host.wait(look, timeout, f"{pattern!r} from QEMU's monitor after {command!r}", every=0.2)
 
 
-def qemu(host, name, size):
-    """State and RAM into a file on a disk (docs/devel/migration/CPR.rst of QEMU, cpr-reboot), kexec, and back."""
-    guest = QemuGuest(host, name, size)
-    host.sh(f"mkdir -p {SAVE_FOLDER}; grep -q {SAVE_FOLDER} /proc/mounts || mount -t ext4 {SAVE_DEVICE} {SAVE_FOLDER}; rm -f {SAVE_FILE}")
+def qemu(host, name, size, pmem=False):
+    """State and RAM into a file on a disk, kexec, and back; or the state alone, and RAM stays in persistent memory."""
+    guest = QemuGuest(host, name, size, pmem)
+    guest.mount()
+    host.sh(f"rm -f {SAVE_FILE} {PMEM_FOLDER}/ram")
     guest.start()
     guest.attach_monitor()
-    guest.monitor("migrate_set_parameter mode cpr-reboot")
     outage = Outage(host, [guest])
     guest.monitor(f"migrate -d file:{SAVE_FILE}")
     guest.wait_told("info migrate", "completed", 600)
     guest.monitor("quit")
     guest.wait_ended()
-    host.sh(f"umount {SAVE_FOLDER}", 300)
+    guest.umount()
     saved = outage.mark()
     host.kexec(new=host.new)
     rebooted = outage.mark()
-    host.sh(f"mkdir -p {SAVE_FOLDER}; mount -t ext4 {SAVE_DEVICE} {SAVE_FOLDER}")
+    guest.mount()
     guest.vmm = guest.spawn(guest.command("-incoming defer"))
     host.until(f"test -S /run/{guest.id}.monitor", 60, "QEMU listens")
     guest.attach_monitor()
-    guest.monitor("migrate_set_parameter mode cpr-reboot")
     guest.monitor(f"migrate_incoming file:{SAVE_FILE}")
     outside = outage.end(timeout=600)
     guest.tell("poweroff")
     guest.wait_ended()
-    host.sh(f"umount {SAVE_FOLDER}")
+    guest.umount()
     updates.start_luod(host)
     return {"outside": outside, "parts": {"save": saved, "kexec": rebooted - saved, "restore": outside - rebooted}}
 
