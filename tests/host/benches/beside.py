@@ -23,11 +23,7 @@ def run(host):
     updates.start_luod(host)
     outages.floor(host)
     guest = Guest(host, "x", cpus=1, memory=f"{SIZE}M", fill=outages.fill(SIZE), hf=outages.hf(), options=f"--agent {updates.AGENT}").start()
-    rounds = []
-    for number in range(1, ROUNDS + 1):
-        rounds.append({what: take(host, guest, words) for what, words in WORDS.items()})
-        host.report.say(f"round {number} of {ROUNDS} is done")
-    tell(host, rounds)
+    tell(host, measure.take_rounds(host, ROUNDS, lambda _: {what: take(host, guest, words) for what, words in WORDS.items()}))
 
 
 def take(host, guest, words):

@@ -25,11 +25,7 @@ def run(host):
     updates.start_luod(host)
     # Once, so that nobody's program comes from a cold cache.
     outages.floor(host)
-    rounds = []
-    for number in range(1, ROUNDS + 1):
-        rounds.append(take(host, f"r{number}"))
-        host.report.say(f"round {number} of {ROUNDS} is done")
-    tell(host, rounds)
+    tell(host, measure.take_rounds(host, ROUNDS, lambda number: take(host, f"r{number}")))
 
 
 def take(host, name):

@@ -27,11 +27,7 @@ def run(host):
         host, "x", cpus=1, memory=f"{SIZE}M", fill=outages.fill(SIZE), hf=outages.hf(), options=f"--agent {updates.AGENT} --api-socket /run/x.api"
     ).start()
     guest.vmm = None  # it ends with the first exchange
-    rounds = []
-    for number in range(1, ROUNDS + 1):
-        rounds.append(take(host, guest))
-        host.report.say(f"round {number} of {ROUNDS} is done")
-    tell(host, rounds)
+    tell(host, measure.take_rounds(host, ROUNDS, lambda _: take(host, guest)))
 
 
 def take(host, guest):

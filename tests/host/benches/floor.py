@@ -25,11 +25,7 @@ def run(host):
     variants = dict(choices(host))
     # Once, so that nobody's program comes from a cold cache.
     take(host, *variants[AS_IT_IS])
-    rounds = []
-    for number in range(1, ROUNDS + 1):
-        rounds.append(take_all(host, variants))
-        host.report.say(f"round {number} of {ROUNDS} is done")
-    tell(host, rounds)
+    tell(host, measure.take_rounds(host, ROUNDS, lambda _: take_all(host, variants)))
 
 
 def take_all(host, variants):

@@ -119,3 +119,12 @@ GOAL_HEAD = ["goal", "measured", ""]
 def rounds(usual):
     """How many a bench does. HOLDFAST_BENCH_ROUNDS is for a first look; medians want several."""
     return int(os.environ.get("HOLDFAST_BENCH_ROUNDS", usual))
+
+
+def take_rounds(host, count, take):
+    """What take(1), take(2) and so on give, one after the other."""
+    taken = []
+    for number in range(1, count + 1):
+        taken.append(take(number))
+        host.report.say(f"round {number} of {count} is done")
+    return taken
