@@ -162,9 +162,22 @@ def alive(before, after):
     return after["counter"] > before["counter"] and all(b > a for a, b in pairs)
 
 
-def realtime_error(real_ns, asked, answered):
-    """Seconds by which the guest's clock is off, if it was read between the two times (time.time()) of a right clock."""
+@dataclass(frozen=True)
+class Offset:
+    """What a guest's CLOCK_REALTIME is ahead of this machine's, in seconds: between the two."""
+
+    least: float
+    most: float
+
+    def moved(self, since):
+        """By how much, surely, it is another one than it was then; 0 if it may be the same."""
+        return max(0.0, self.least - since.most) or min(0.0, self.most - since.least)
+
+    def moved_at_most(self, since):
+        return max(self.most - since.least, since.most - self.least)
+
+
+def realtime_offset(real_ns, asked, answered):
+    """For a guest that read its clock between these two times (time.time()) of this machine."""
     real = real_ns / 1e9
-    if real < asked:
-        return real - asked
-    return max(0.0, real - answered)
+    return Offset(real - answered, real - asked)

@@ -114,9 +114,13 @@ class Judging(unittest.TestCase):
         self.assertFalse(heartbeat.alive(before, after))
 
     def test_realtime(self):
-        self.assertEqual(heartbeat.realtime_error(100_500_000_000, 100.0, 101.0), 0)
-        self.assertAlmostEqual(heartbeat.realtime_error(98_000_000_000, 100.0, 101.0), -2.0)
-        self.assertAlmostEqual(heartbeat.realtime_error(103_000_000_000, 100.0, 101.0), 2.0)
+        before = heartbeat.realtime_offset(98_600_000_000, 100.0, 100.2)
+        self.assertAlmostEqual(before.least, -1.6)
+        self.assertAlmostEqual(before.most, -1.4)
+        for real, moved, at_most in ((198.5, 0, 0.3), (197.6, -0.8, 1.2), (199.6, 0.8, 1.2)):
+            after = heartbeat.realtime_offset(int(real * 1e9), 200.0, 200.2)
+            self.assertAlmostEqual(after.moved(before), moved)
+            self.assertAlmostEqual(after.moved_at_most(before), at_most)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def adopted(host):
     guest.attach()
     guest.wait_up()
     guest.wait_beats(2)
+    guest.note_realtime()
     host.check("file" not in updates.listed(host), "luod does not know of a vmm that was started without it")
     for command, words in (
         ("luoctl adopt other /run/file.api", "this is VM file"),
