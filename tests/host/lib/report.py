@@ -50,7 +50,7 @@ class Report:
 
     def passed(self):
         self.result = "passed"
-        print(f"{self.name}: passed", flush=True)
+        print(f"{self.name}: passed in {time.monotonic() - self.begin:.0f} s", flush=True)
 
     def failed(self, why, log):
         self.ended("failed", "FAILED", why, log)
