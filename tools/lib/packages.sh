@@ -13,8 +13,8 @@ PACKAGES_BUILD="gcc libc6-dev make patch meson ninja-build pkg-config
 # What tools/bench counts with.
 PACKAGES_BENCH="strace valgrind"
 
-# Checking it.
-PACKAGES_TEST="clang clang-format-19 clang-tidy clang-tools cppcheck acpica-tools mandoc shellcheck
+# Checking it. meson compiles through ccache where there is one.
+PACKAGES_TEST="ccache clang clang-format-19 clang-tidy clang-tools cppcheck acpica-tools mandoc shellcheck
     pyflakes3 e2fsprogs chromium-headless-shell"
 
 # Making Debian systems, and reaching them.
