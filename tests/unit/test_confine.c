@@ -269,6 +269,26 @@ static int open_own(const struct hostile_victim *v _unused_, const struct vm_con
 	return fd < 0 ? -errno : 0;
 }
 
+/* It runs all the same: who takes a guest up early in a boot must not wait for what it has no need
+ * of. But a reset will have. */
+static void test_missing_images(void **state)
+{
+	const struct hostile_attack own = {"own disk", open_own};
+	struct stage *s = *state;
+	struct hostile_result result;
+
+	hostile_run("main", &own, &s->victim, &s->own, &result);
+	assert_int_equal(result.end, HOSTILE_DONE);
+	assert_null(strstr(result.said, "next reset"));
+	if (landlock_abi(NULL) < 0)
+		skip();
+	snprintf(s->own.kernel, sizeof(s->own.kernel), "%s/not-mounted/vmlinuz", s->folder);
+	hostile_run("main", &own, &s->victim, &s->own, &result);
+	assert_int_equal(result.end, HOSTILE_DONE);
+	assert_non_null(strstr(result.said, "not-mounted/vmlinuz: is not there"));
+	assert_non_null(strstr(result.said, "luoctl upgrade-vmm own"));
+}
+
 static int open_under_rule(const struct hostile_victim *v, const struct vm_config *own _unused_)
 {
 	_cleanup_fd_ int fd = open(v->disk, O_RDWR | O_CLOEXEC);
@@ -464,6 +484,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_without_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_log_only, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_own_files, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_missing_images, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_missing_disk, set_up, tear_down),
 		cmocka_unit_test(test_users),
 		cmocka_unit_test_setup_teardown(test_user_that_comes_later, set_up, tear_down),

@@ -120,6 +120,17 @@ int confine_begin(const struct vm_config *config, bool later, int log_fd, int se
 
 /* ---- Files and system calls. ---- */
 
+/* A guest that comes back early in a boot runs without its images, and asks for them at a reset. */
+static void tell_of_missing(const struct vm_config *config, const char *what, const char *path)
+{
+	if (path[0] && access(path, F_OK) < 0 && errno == ENOENT)
+		log_warning("%s %s: is not there, and Landlock lets this vmm open only what was "
+			    "there when it began: the guest's next reset will fail; have its file "
+			    "system mounted before guests are taken up, or exchange the vmm when "
+			    "it is (luoctl upgrade-vmm %s)",
+			    what, path, config->id);
+}
+
 /* 1: it has to wait for a file. */
 static int enter_landlock(const struct vm_config *config, struct error *err)
 {
@@ -146,9 +157,12 @@ static int enter_landlock(const struct vm_config *config, struct error *err)
 	else if (r == 0)
 		r = landlock_enforce(l, err);
 	landlock_free(l);
-	if (r == 0)
-		log_info("Landlock is on (ABI %d)", abi);
-	return r;
+	if (r != 0)
+		return r;
+	log_info("Landlock is on (ABI %d)", abi);
+	tell_of_missing(config, "kernel", config->kernel);
+	tell_of_missing(config, "initramfs", config->initramfs);
+	return 0;
 }
 
 /* A library that is loaded brings code: not possible any more later. */
