@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What preparing costs: how long it takes with huge and with small folios, the first time and later, and the CPU time that the guest does not get meanwhile."""
 
-from lib import api, measure
+from lib import api, measure, ram
 from lib.guest import Guest
 from lib.measure import cell
 
@@ -56,9 +56,9 @@ def take(host, name, size, beside):
     guest = Guest(host, name, cpus=1, memory=f"{size}M", fill=f"{FILL}M", hf=hf, options=f"--api-socket {socket}").start()
     busy = host.spawn(beside) if beside else None
     around = [watch(host, guest)]
-    before = migrated(host)
+    before = ram.moved_mib(host)
     first, during = prepare(host, guest, socket)
-    moved = migrated(host) - before
+    moved = ram.moved_mib(host) - before
     around.append(watch(host, guest))
     later, during_later = prepare(host, guest, socket)
     if busy:
@@ -67,11 +67,6 @@ def take(host, name, size, beside):
     guest.tell("poweroff")
     guest.wait_ended()
     return {FIRST: first, LATER: later, AROUND: sum(around) / len(around), DURING: during, DURING_LATER: during_later, MOVED: moved}
-
-
-def migrated(host):
-    """MiB that the host's kernel has moved since its boot."""
-    return int(host.sh("grep -w pgmigrate_success /proc/vmstat").split()[1]) / 256
 
 
 def watch(host, guest):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host's memory from outside (SCENARIO["memory_file"]), and where in it a guest's is."""
+"""The host's memory from outside (SCENARIO["memory_file"]), where in it a guest's is, and what is moved in it."""
 
 import mmap
 import struct
@@ -51,3 +51,8 @@ class Ram:
         while (at := self.memory.find(text, at + 1)) >= 0:
             found.add(at // PAGE)
         return found
+
+
+def moved_mib(host):
+    """MiB that the host's kernel has moved since its boot."""
+    return int(host.sh("grep -w pgmigrate_success /proc/vmstat").split()[1]) * PAGE / (1 << 20)
