@@ -16,7 +16,7 @@ const struct cli_option cli_options[] = {
 	{"cmdline", OPTION_TEXT, VM, false, "TEXT", "the guest kernel's command line"},
 	{"cpus", OPTION_NUMBER, VM, false, "N", "vCPUs, 1 to 32 (default 1)"},
 	{"memory", OPTION_SIZE, VM, false, "SIZE[,...]",
-	 "guest RAM, as in 2G (default 512M), or size=SIZE,hotplug_size=SIZE: what can be added"},
+	 "guest RAM, as in 2G (default 512M), or size=SIZE with more keys: vmm(1)"},
 	{"console", OPTION_TEXT, VM, true, "MODE",
 	 "stdio, pty, file=PATH, socket=PATH or off (default stdio)"},
 	{"hvc", OPTION_TEXT, VM, true, "MODE",

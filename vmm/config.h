@@ -78,6 +78,7 @@ struct vm_config {
 	uint32_t cpus;
 	uint64_t memory;	       /* of the boot; bytes, a multiple of 2 MiB */
 	struct ram_growth growth;      /* what was and can be added to it since */
+	bool prefault;		       /* it is made before the guest has it */
 	struct console_config console; /* the serial port */
 	struct console_config hvc;     /* the virtio console */
 	struct rng_config rng;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest RAM in the configuration: how much, how much can be added, and what was. */
+/* Guest RAM in the configuration: how much, how much can be added, what was, and when it is made.
+ */
 #include <string.h>
 
 #include "base/util.h"
@@ -11,6 +12,7 @@
 static const struct option_key keys[] = {
 	{"size", OPTION_NUMBER, NULL, NULL, NULL},
 	{"hotplug_size", OPTION_NUMBER, NULL, NULL, NULL},
+	{"prefault", OPTION_SWITCH, NULL, NULL, NULL},
 };
 static const struct option_keys options = {keys, ARRAY_SIZE(keys)};
 
@@ -46,7 +48,7 @@ static void read_added(struct json_reader *r, struct ram_growth *growth)
 	}
 }
 
-static void read_object(json_t *json, uint64_t *memory, struct ram_growth *growth,
+static void read_object(json_t *json, uint64_t *memory, struct ram_growth *growth, bool *prefault,
 			struct problems *problems)
 {
 	struct json_reader r;
@@ -54,6 +56,7 @@ static void read_object(json_t *json, uint64_t *memory, struct ram_growth *growt
 	json_reader_init(&r, json, "memory", problems);
 	*memory = json_get_size(&r, "size", *memory, VM_MEMORY_MIN, VM_MEMORY_MAX);
 	growth->max = json_get_size(&r, "hotplug_size", 0, 0, VM_MEMORY_MAX);
+	*prefault = json_get_bool(&r, "prefault", false);
 	read_added(&r, growth);
 	json_reader_end(&r);
 }
@@ -72,6 +75,7 @@ void config_read_memory(struct json_reader *r, struct vm_config *config)
 	struct error err = ERROR_INIT;
 	struct ram_growth growth = {0};
 	uint64_t memory = config->memory;
+	bool prefault = false;
 	json_t *object;
 
 	if (!json_has(r, "memory"))
@@ -82,7 +86,7 @@ void config_read_memory(struct json_reader *r, struct vm_config *config)
 		object = option_to_object(&options, json_get_value(r, "memory"), "memory",
 					  r->problems);
 		if (object)
-			read_object(object, &memory, &growth, r->problems);
+			read_object(object, &memory, &growth, &prefault, r->problems);
 		json_decref(object);
 	}
 	if (r->problems->count > before)
@@ -97,6 +101,7 @@ void config_read_memory(struct json_reader *r, struct vm_config *config)
 		return;
 	config->memory = memory;
 	config->growth = growth;
+	config->prefault = prefault;
 }
 
 json_t *config_memory_to_json(const struct vm_config *config)
@@ -104,13 +109,15 @@ json_t *config_memory_to_json(const struct vm_config *config)
 	const struct ram_growth *growth = &config->growth;
 	json_t *added, *json;
 
-	if (!growth->max)
+	if (!growth->max && !config->prefault)
 		return json_integer((json_int_t)config->memory);
 	added = json_array();
 	for (unsigned int i = 0; i < growth->count; i++)
 		json_array_append_new(added, json_integer((json_int_t)growth->sizes[i]));
 	json = json_pack("{sI sI}", "size", (json_int_t)config->memory, "hotplug_size",
 			 (json_int_t)growth->max);
+	if (json && config->prefault)
+		json_object_set_new(json, "prefault", json_true());
 	if (json && growth->count)
 		json_object_set(json, "added", added);
 	json_decref(added);

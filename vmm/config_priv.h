@@ -47,9 +47,9 @@ void config_check_vhost(const struct vm_config *config, unsigned int first,
  * default are put into json. */
 void config_read_confine(struct json_reader *r, struct confine_config *confine);
 void config_confine_to_json(const struct confine_config *confine, json_t *json);
-/* "memory": as a size, or with the keys size and hotplug_size. */
+/* "memory": as a size, or with the keys size, hotplug_size and prefault. */
 void config_read_memory(struct json_reader *r, struct vm_config *config);
-/* New reference; NULL: out of memory. A number where nothing can be added. */
+/* New reference; NULL: out of memory. A number where there is no more to say. */
 json_t *config_memory_to_json(const struct vm_config *config);
 json_t *config_disks_to_json(const struct vm_config *config);
 json_t *config_nets_to_json(const struct vm_config *config);

@@ -5,8 +5,10 @@
 #include <liburing.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/meminfo.h"
 #include "base/util.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -77,6 +79,13 @@ static int pin(struct ram_hold *hold)
 	return r;
 }
 
+/* At once; the ring itself goes away later. */
+static void unpin(struct ram_hold *hold)
+{
+	io_uring_unregister_buffers(&hold->ring);
+	io_uring_queue_exit(&hold->ring);
+}
+
 static int populate(const struct guest_memory_region *region, struct error *err)
 {
 	/* EINVAL: before Linux 5.14. */
@@ -145,12 +154,46 @@ void ram_hold_free(struct ram_hold *hold)
 {
 	if (!hold)
 		return;
-	if (hold->pinned) {
-		/* At once; the ring itself goes away later. */
-		io_uring_unregister_buffers(&hold->ring);
-		io_uring_queue_exit(&hold->ring);
-	}
+	if (hold->pinned)
+		unpin(hold);
 	for (unsigned int i = 0; !hold->pinned && i < hold->count; i++)
 		madvise(hold->regions[i].hva, hold->regions[i].size, MADV_HUGEPAGE);
 	free(hold);
+}
+
+int ram_settle(const struct guest_memory_region *regions, unsigned int count)
+{
+	struct ram_hold hold = {.regions = regions, .count = count};
+	int r = pin(&hold);
+
+	if (r == 0)
+		unpin(&hold);
+	return r;
+}
+
+/* Bytes that are not there; all, if nobody can tell. */
+static uint64_t missing(const struct guest_memory_region *region)
+{
+	struct stat st;
+	uint64_t there;
+
+	if (fstat(region->fd, &st) < 0)
+		return region->size;
+	there = (uint64_t)st.st_blocks * 512; /* the unit of st_blocks, stat(3type) */
+	return there < region->size ? region->size - there : 0;
+}
+
+int ram_check_host(const struct guest_memory_region *regions, unsigned int count, const char *why,
+		   struct error *err)
+{
+	uint64_t size = 0, left;
+
+	for (unsigned int i = 0; i < count; i++)
+		size += missing(&regions[i]);
+	if (meminfo_pinnable(MEMINFO_PATH, &left) < 0 || size <= left)
+		return 0;
+	return error_set(err, -ENOMEM,
+			 "%s, and of %llu MiB more this host has %llu MiB: free some, or move "
+			 "guests away",
+			 why, (unsigned long long)(size / MIB), (unsigned long long)(left / MIB));
 }

@@ -26,4 +26,19 @@ int ram_hold_new(const struct guest_memory_region *regions, unsigned int count,
 /* Once the kernel has pinned them itself. NULL is fine. */
 void ram_hold_free(struct ram_hold *hold);
 
+/*
+ * Pins all pages of the regions for a moment. Those that are not there are made where pages can be
+ * pinned; those that lie where they cannot, in areas of CMA, are moved by the kernel, which then
+ * need not do it later. Any thread, several at once. A negative errno: this process cannot pin
+ * them, or there is no memory for them; nothing is lost by that.
+ */
+int ram_settle(const struct guest_memory_region *regions, unsigned int count);
+
+/*
+ * Whether the host has memory for all pages of the regions that are not there yet. -ENOMEM says
+ * that it has not and how much it has, with why, a clause of what needs it, in front. Any thread.
+ */
+int ram_check_host(const struct guest_memory_region *regions, unsigned int count, const char *why,
+		   struct error *err);
+
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "vmm/guest_memory_prefault.h"
 #include "vmm/kvm.h"
 #include "vmm/machine_priv.h"
 
@@ -87,7 +88,10 @@ static int add_memory(struct machine *m, uint64_t size, struct error *err)
 
 	if (r < 0)
 		return r;
-	r = add_region(m, region, err);
+	if (m->config.prefault)
+		r = guest_ram_prefault(region, 1, err);
+	if (r == 0)
+		r = add_region(m, region, err);
 	if (r < 0) {
 		guest_ram_grow_undo(m->ram);
 		return r;

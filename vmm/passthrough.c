@@ -2,7 +2,6 @@
 #include "vmm/passthrough.h"
 
 #include "base/log.h"
-#include "base/meminfo.h"
 #include "base/util.h"
 #include "vmm/guest_memory_hold.h"
 #include "vmm/passthrough_preserve.h"
@@ -70,20 +69,6 @@ static int map_ram(struct passthrough *p, struct space *s, struct error *err)
 	return 0;
 }
 
-/* What is mapped is pinned, all of it now: a kernel that has not so much ends processes to get it.
- */
-static int check_host(uint64_t size, struct error *err)
-{
-	uint64_t left;
-
-	if (meminfo_pinnable(MEMINFO_PATH, &left) < 0 || size <= left)
-		return 0;
-	return error_set(err, -ENOMEM,
-			 "all guest memory must be there while a device is passed through, and of "
-			 "%llu MiB more this host has %llu MiB: free some, or move guests away",
-			 (unsigned long long)(size / MIB), (unsigned long long)(left / MIB));
-}
-
 /* From those before that space. */
 static void unmap_region(struct passthrough *p, unsigned int before,
 			 const struct guest_memory_region *region)
@@ -103,8 +88,13 @@ int passthrough_add_ram(struct passthrough *p, const struct guest_memory_region 
 
 	for (unsigned int i = 0; i < PASSTHROUGH_SPACES; i++)
 		wanted |= p->spaces[i].io != NULL;
+	/* What is mapped is pinned, all of it now: a kernel that has not so much ends processes to
+	 * get it. */
 	if (wanted)
-		r = check_host(region->size, err);
+		r = ram_check_host(region, 1,
+				   "all guest memory must be there while a device is passed "
+				   "through",
+				   err);
 	if (wanted && r == 0)
 		r = ram_hold_new(region, 1, &hold, err);
 	for (unsigned int i = 0; r == 0 && i < PASSTHROUGH_SPACES; i++) {

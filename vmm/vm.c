@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "luo/agent.h"
 #include "vmm/cli.h"
+#include "vmm/guest_memory_prefault.h"
 #include "vmm/vm_priv.h"
 
 void vm_raise(struct vm *vm, unsigned int pending)
@@ -99,7 +100,25 @@ static void tell_consoles(const struct machine *machine)
 		log_info("hvc: %s", machine_hvc(machine));
 }
 
-int vm_boot(struct vm *vm, struct error *err)
+/* again: what the old memory took may still be on its way back to the host. */
+static int make_ram(const struct vm_config *config, bool again, struct guest_ram **ret,
+		    struct error *err)
+{
+	int r = guest_ram_create(config->memory, &config->growth, ret, err);
+
+	if (r < 0 || !config->prefault)
+		return r;
+	if (again)
+		guest_ram_prefault_again(*ret);
+	else
+		r = guest_ram_prefault(guest_ram_region(*ret, 0), guest_ram_region_count(*ret),
+				       err);
+	if (r < 0)
+		guest_ram_free(*ret);
+	return r;
+}
+
+static int boot(struct vm *vm, bool again, struct error *err)
 {
 	struct vm_parts *p = &vm->parts;
 	struct guest_ram *ram;
@@ -109,7 +128,7 @@ int vm_boot(struct vm *vm, struct error *err)
 	vm_config_fold_memory(&p->config);
 	r = vm_parts_confine(p, false, err);
 	if (r == 0)
-		r = guest_ram_create(p->config.memory, &p->config.growth, &ram, err);
+		r = make_ram(&p->config, again, &ram, err);
 	if (r == 0)
 		r = machine_build(&p->config, p->loop, ram, NULL, on_machine_event, vm, &p->machine,
 				  err);
@@ -128,6 +147,11 @@ int vm_boot(struct vm *vm, struct error *err)
 	return 0;
 }
 
+int vm_boot(struct vm *vm, struct error *err)
+{
+	return boot(vm, false, err);
+}
+
 static void reset(struct vm *vm)
 {
 	struct error err = ERROR_INIT;
@@ -139,7 +163,7 @@ static void reset(struct vm *vm)
 	vm->parts.held = false;
 	/* What the old machine still had to say died with it. */
 	vm->pending = 0;
-	if (vm_boot(vm, &err) < 0) {
+	if (boot(vm, true, &err) < 0) {
 		log_error("reset: %s", error_message(&err));
 		end_by_fault(vm, "reset-failed", &err);
 	}

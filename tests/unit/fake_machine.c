@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "fake_priv.h"
 #include "luo/tokens.h"
+#include "vmm/guest_memory_prefault.h"
 #include "vmm/passthrough_preserve.h"
 
 struct fake fake;
@@ -87,6 +88,20 @@ int guest_ram_adopt(uint64_t size, const struct ram_growth *growth, int *fds, un
 
 	assert_int_equal(count, 1);
 	return r < 0 ? r : map_ram(size + ram_growth_sum(growth), fds[0], ret);
+}
+
+int guest_ram_prefault(const struct guest_memory_region *regions _unused_, unsigned int count,
+		       struct error *err)
+{
+	assert_int_equal(count, 1);
+	return fake_try(FAKE_RAM_PREFAULT, err);
+}
+
+void guest_ram_prefault_again(const struct guest_ram *ram)
+{
+	struct error err = ERROR_INIT;
+
+	guest_ram_prefault(&ram->region, 1, &err);
 }
 
 void guest_ram_free(struct guest_ram *ram)

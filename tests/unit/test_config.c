@@ -145,7 +145,8 @@ static void test_over_what_is_there(void **state _unused_)
 	json_decref(json);
 }
 
-static void assert_memory(const char *text, uint64_t size, uint64_t max, unsigned int added)
+static void assert_memory_made(const char *text, uint64_t size, uint64_t max, unsigned int added,
+			       bool prefault)
 {
 	struct vm_config config, again;
 	struct error err = ERROR_INIT;
@@ -156,15 +157,23 @@ static void assert_memory(const char *text, uint64_t size, uint64_t max, unsigne
 	assert_int_equal(config.memory, size);
 	assert_int_equal(config.growth.max, max);
 	assert_int_equal(config.growth.count, added);
+	assert_int_equal(config.prefault, prefault);
 	snprintf(config.id, sizeof(config.id), "a");
 	json = vm_config_to_json(&config);
-	/* Who cannot grow is told as ever, so that an older program reads it. */
-	assert_int_equal(json_is_integer(json_object_get(json, "memory")), max == 0);
+	/* Where there is no more to say it is a number as ever, so that an older program reads it.
+	 */
+	assert_int_equal(json_is_integer(json_object_get(json, "memory")), max == 0 && !prefault);
 	vm_config_init(&again);
 	assert_int_equal(vm_config_from_json(json, &again, NULL), 0);
 	json_decref(json);
 	assert_int_equal(again.memory, size);
 	assert_memory_equal(&again.growth, &config.growth, sizeof(config.growth));
+	assert_int_equal(again.prefault, prefault);
+}
+
+static void assert_memory(const char *text, uint64_t size, uint64_t max, unsigned int added)
+{
+	assert_memory_made(text, size, max, added, false);
 }
 
 static void test_memory(void **state _unused_)
@@ -182,6 +191,12 @@ static void test_memory(void **state _unused_)
 	assert_memory("{\"memory\": {\"size\": \"1G\", \"hotplug_size\": \"1G\","
 		      " \"added\": [134217728, 268435456]}}",
 		      GIB, GIB, 2);
+	assert_memory_made("{\"memory\": \"size=1G,prefault=on\"}", GIB, 0, 0, true);
+	assert_memory_made("{\"memory\": {\"size\": \"1G\", \"hotplug_size\": \"2G\","
+			   " \"prefault\": true, \"added\": [134217728]}}",
+			   GIB, 2 * GIB, 1, true);
+	assert_memory("{\"memory\": \"size=1G,prefault=off\"}", GIB, 0, 0);
+	REFUSED("{\"memory\": \"size=1G,prefault=yes\"}", "memory.prefault");
 	REFUSED("{\"memory\": \"size=1G,hotplug_size=64M\"}", "memory.hotplug_size",
 		"multiple of 128M");
 	REFUSED("{\"memory\": \"size=3T,hotplug_size=2T\"}", "4096 GiB");

@@ -4,12 +4,31 @@
 #include "tests/unit/machine_pci_test.h"
 #include "vmm/machine_priv.h"
 
+#include <sys/stat.h>
+
+#include "base/meminfo.h"
+
 #define SPEC_PORTS 0x700U /* vmm/x86/layout.h, devices/memory_hotplug.h */
 #define SPEC_ADDED (SPEC_PORTS + 256U)
 #define SPEC_GPE0  0x620U
 #define SPEC_EVENT 2U
 #define BOOT	   (64 * MIB)
 #define PIECE	   (128 * MIB)
+
+/* What this host has for pages; 0: ask it. */
+static uint64_t pinnable;
+
+int __real_meminfo_pinnable(const char *path, uint64_t *ret);
+int __wrap_meminfo_pinnable(const char *path, uint64_t *ret);
+
+int __wrap_meminfo_pinnable(const char *path, uint64_t *ret)
+{
+	int r = __real_meminfo_pinnable(path, ret);
+
+	if (pinnable)
+		*ret = pinnable;
+	return r;
+}
 
 static struct machine_test t;
 static struct machine m;
@@ -46,6 +65,7 @@ static int teardown(void **state _unused_)
 	if (m.memory_hotplug)
 		bus_remove(t.ports, SPEC_PORTS);
 	memory_hotplug_free(m.memory_hotplug);
+	pinnable = 0;
 	unmake(&t);
 	return 0;
 }
@@ -116,6 +136,45 @@ static void test_undone(void **state _unused_)
 	assert_true(event());
 }
 
+static uint64_t there(unsigned int index)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(guest_ram_region(t.ram, index)->fd, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* With prefault=on all of it is there before the guest hears of it; else it comes as it is used. */
+static void test_made_at_once(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	setup_with(GIB);
+	assert_int_equal(machine_resize_memory(&m, BOOT + PIECE, NULL), 0);
+	assert_int_equal(there(1), 0);
+	m.config.prefault = true;
+	if (machine_resize_memory(&m, BOOT + 2 * PIECE, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(there(2), PIECE);
+}
+
+static void test_cannot_be_made_at_once(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	setup_with(GIB);
+	m.config.prefault = true;
+	pinnable = PIECE - 1;
+	assert_int_equal(machine_resize_memory(&m, BOOT + PIECE, &err), -ENOMEM);
+	assert_non_null(strstr(err.message, "prefault=on"));
+	assert_int_equal(guest_ram_size(t.ram), BOOT);
+	assert_int_equal(m.config.growth.count, 0);
+	assert_false(event());
+	pinnable = PIECE;
+	assert_int_equal(machine_resize_memory(&m, BOOT + PIECE, &err), 0);
+	assert_true(event());
+}
+
 static void test_refused(void **state _unused_)
 {
 	struct error err = ERROR_INIT;
@@ -165,6 +224,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_added, teardown),
 		cmocka_unit_test_teardown(test_undone, teardown),
+		cmocka_unit_test_teardown(test_made_at_once, teardown),
+		cmocka_unit_test_teardown(test_cannot_be_made_at_once, teardown),
 		cmocka_unit_test_teardown(test_refused, teardown),
 		cmocka_unit_test_teardown(test_cannot_grow, teardown),
 		cmocka_unit_test_teardown(test_address_width, teardown),

@@ -53,21 +53,29 @@ static void turn(void)
 		assert_int_equal(loop_run_once(t.loop, 2), 0);
 }
 
-static int start(void **state _unused_)
+static void make_vm(void)
 {
 	struct vm_config config;
+	struct error err = ERROR_INIT;
+
+	vm_config_init(&config);
+	strcpy(config.id, FAKE_ID);
+	config.memory = VM_MEMORY_MIN;
+	config.growth.max = GROWTH;
+	config.prefault = true;
+	config.preserve_on_update = true;
+	assert_int_equal(vm_new(&config, false, NULL, t.loop, &callbacks, NULL, &t.vm, &err), 0);
+}
+
+static int start(void **state _unused_)
+{
 	struct error err = ERROR_INIT;
 
 	log_setup("test", LOG_LEVEL_ERROR, -1);
 	fake_reset();
 	memset(&t, 0, sizeof(t));
-	vm_config_init(&config);
-	strcpy(config.id, FAKE_ID);
-	config.memory = VM_MEMORY_MIN;
-	config.growth.max = GROWTH;
-	config.preserve_on_update = true;
 	assert_int_equal(loop_new(&t.loop, &err), 0);
-	assert_int_equal(vm_new(&config, false, NULL, t.loop, &callbacks, NULL, &t.vm, &err), 0);
+	make_vm();
 	assert_int_equal(vm_boot(t.vm, &err), 0);
 	fake_set_register(fake.machine, 42);
 	turn();
@@ -153,6 +161,32 @@ static void test_reset_that_fails(void **state _unused_)
 	assert_true(t.over);
 	assert_int_equal(t.exit_code, 1);
 	assert_string_equal(t.reason, expected);
+}
+
+/* After a reset the memory is another one, and made at once like the first; but a guest that is
+ * there goes on without. */
+static void test_reset_without_memory(void **state _unused_)
+{
+	assert_int_equal(fake.calls[FAKE_RAM_PREFAULT], 1);
+	fake.fails = FAKE_RAM_PREFAULT;
+	fake_tell(fake.machine, MACHINE_EVENT_RESET);
+	turn();
+	assert_false(t.over);
+	assert_rebooted();
+	assert_int_equal(fake.calls[FAKE_RAM_PREFAULT], 2);
+}
+
+static void test_boot_without_memory(void **state _unused_)
+{
+	struct error err = ERROR_INIT;
+
+	vm_free(t.vm);
+	make_vm();
+	fake.fails = FAKE_RAM_PREFAULT;
+	assert_int_equal(vm_boot(t.vm, &err), -EIO);
+	assert_int_equal(fake.machines, 0);
+	fake.fails = FAKE_NONE;
+	assert_int_equal(vm_boot(t.vm, &err), 0);
 }
 
 static void test_reset_while_prepared(void **state _unused_)
@@ -397,6 +431,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reset, start, stop),
 		cmocka_unit_test_setup_teardown(test_reset_of_a_paused_guest, start, stop),
 		cmocka_unit_test_setup_teardown(test_reset_that_fails, start, stop),
+		cmocka_unit_test_setup_teardown(test_reset_without_memory, start, stop),
+		cmocka_unit_test_setup_teardown(test_boot_without_memory, start, stop),
 		cmocka_unit_test_setup_teardown(test_reset_while_prepared, start, stop),
 		cmocka_unit_test_setup_teardown(test_reset_in_the_moment_of_the_freeze, start,
 						stop),

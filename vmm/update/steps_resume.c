@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "vmm/guest_memory_prefault.h"
 #include "vmm/update/steps_priv.h"
 
 int step_take(void *opaque, struct error *err)
@@ -157,6 +158,21 @@ void undo_read_ram(void *opaque)
 	kept_devices_done(&s->kept);
 }
 
+/* What is handed over is all there; what comes out of a file has holes. */
+static int take_ram(struct steps *s, const struct vm_config *config, struct guest_ram **ret,
+		    struct error *err)
+{
+	int r;
+
+	*ret = STEAL_PTR(s->ram);
+	if (*ret)
+		return 0;
+	r = guest_ram_adopt(config->memory, &config->growth, s->ram_fds, s->ram_count, ret, err);
+	if (r == 0 && config->prefault && source_is_snapshot(s->source))
+		guest_ram_prefault_again(*ret);
+	return r;
+}
+
 int step_build(void *opaque, struct error *err)
 {
 	struct steps *s = opaque;
@@ -168,10 +184,7 @@ int step_build(void *opaque, struct error *err)
 		r = steps_lock(s, err);
 	if (r < 0)
 		return r;
-	ram = STEAL_PTR(s->ram);
-	if (!ram)
-		r = guest_ram_adopt(parts->config.memory, &parts->config.growth, s->ram_fds,
-				    s->ram_count, &ram, err);
+	r = take_ram(s, &parts->config, &ram, err);
 	if (r < 0) {
 		close_fdp(&s->lock_fd);
 		return r;
