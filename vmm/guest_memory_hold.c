@@ -10,10 +10,7 @@
 #include "base/log.h"
 #include "base/meminfo.h"
 #include "base/util.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* linux/mman.h since 5.14 */
-#endif
+#include "vmm/guest_memory_impl.h"
 
 /*
  * The map of the address space is held while the pages of one buffer are made, by a thread that

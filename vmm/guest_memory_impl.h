@@ -4,8 +4,13 @@
 #define HOLDFAST_VMM_GUEST_MEMORY_IMPL_H
 
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "vmm/guest_memory.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* linux/mman.h since 5.14 */
+#endif
 
 /*
  * Regions that touch each other in the guest are mapped side by side, so that a buffer across the

@@ -11,10 +11,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "vmm/guest_memory_hold.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* linux/mman.h since 5.14 */
-#endif
+#include "vmm/guest_memory_impl.h"
 
 /* A thread takes so much at a time: few enough that all end together. */
 #define PART	    (64 * MIB)
