@@ -12,12 +12,11 @@
 #include <liburing.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/meminfo.h"
 #include "base/util.h"
 #include "tests/unit/guest_ram_test.h"
+#include "tests/unit/meminfo_test.h"
 #include "vmm/guest_memory_prefault.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -47,21 +46,6 @@ static struct {
 	bool once;
 } fails;
 
-/* What this host has for pages; 0: ask it. */
-static uint64_t pinnable;
-
-int __real_meminfo_pinnable(const char *path, uint64_t *ret);
-int __wrap_meminfo_pinnable(const char *path, uint64_t *ret);
-
-int __wrap_meminfo_pinnable(const char *path, uint64_t *ret)
-{
-	int r = __real_meminfo_pinnable(path, ret);
-
-	if (pinnable)
-		*ret = pinnable;
-	return r;
-}
-
 int __real_madvise(void *at, size_t size, int advice);
 int __wrap_madvise(void *at, size_t size, int advice);
 
@@ -85,14 +69,6 @@ static int setup(void **state _unused_)
 	return 0;
 }
 
-static uint64_t there(const struct guest_memory_region *region)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(region->fd, &st), 0);
-	return (uint64_t)st.st_blocks * 512;
-}
-
 /* The first 130 MiB below the hole and the first 70 above it: no multiples of what a thread takes,
  * and one takes from both. */
 static struct guest_ram *two_regions(struct guest_memory_region ret[2])
@@ -112,18 +88,19 @@ static void test_all_of_it(void **state _unused_)
 	struct error err = ERROR_INIT;
 
 	((uint8_t *)regions[0].hva)[5] = 0x5a;
-	assert_true(there(&regions[0]) < 130 * MIB);
+	assert_true(guest_ram_test_there(&regions[0]) < 130 * MIB);
 	if (guest_ram_prefault(regions, 2, &err) < 0)
 		fail_msg("%s", err.message);
 	/* A user may be limited in what he locks (RLIMIT_MEMLOCK). */
 	if (geteuid() == 0)
 		assert_int_equal(atomic_load(&fails.calls), 0);
-	assert_int_equal(there(&regions[0]), 130 * MIB);
-	assert_int_equal(there(&regions[1]), 70 * MIB);
+	assert_int_equal(guest_ram_test_there(&regions[0]), 130 * MIB);
+	assert_int_equal(guest_ram_test_there(&regions[1]), 70 * MIB);
 	assert_int_equal(((uint8_t *)regions[0].hva)[5], 0x5a);
 	/* Again, with nothing to do. */
 	assert_int_equal(guest_ram_prefault(regions, 2, &err), 0);
-	assert_int_equal(there(&regions[0]) + there(&regions[1]), 200 * MIB);
+	assert_int_equal(guest_ram_test_there(&regions[0]) + guest_ram_test_there(&regions[1]),
+			 200 * MIB);
 	guest_ram_free(ram);
 }
 
@@ -135,7 +112,8 @@ static void test_not_pinned(void **state _unused_)
 
 	unpinnable = true;
 	assert_int_equal(guest_ram_prefault(regions, 2, NULL), 0);
-	assert_int_equal(there(&regions[0]) + there(&regions[1]), 200 * MIB);
+	assert_int_equal(guest_ram_test_there(&regions[0]) + guest_ram_test_there(&regions[1]),
+			 200 * MIB);
 	/* Each part by itself; the one across the border in two. */
 	assert_int_equal(atomic_load(&fails.calls), 5);
 	guest_ram_free(ram);
@@ -148,10 +126,10 @@ static void test_again(void **state _unused_)
 
 	pinnable = 1;
 	guest_ram_prefault_again(ram);
-	assert_int_equal(there(guest_ram_region(ram, 0)), 0);
+	assert_int_equal(guest_ram_test_there(guest_ram_region(ram, 0)), 0);
 	pinnable = 0;
 	guest_ram_prefault_again(ram);
-	assert_int_equal(there(guest_ram_region(ram, 0)), 70 * MIB);
+	assert_int_equal(guest_ram_test_there(guest_ram_region(ram, 0)), 70 * MIB);
 	guest_ram_free(ram);
 }
 
@@ -166,7 +144,7 @@ static void test_more_than_the_host_has(void **state _unused_)
 	assert_int_equal(guest_ram_prefault(regions, 2, &err), -ENOMEM);
 	assert_non_null(strstr(err.message, "prefault=on"));
 	assert_non_null(strstr(err.message, "of 200 MiB more this host has 199 MiB"));
-	assert_int_equal(there(&regions[0]) + there(&regions[1]), 0);
+	assert_int_equal(guest_ram_test_there(&regions[0]) + guest_ram_test_there(&regions[1]), 0);
 	memset(regions[1].hva, 1, 2 * MIB);
 	assert_int_equal(guest_ram_prefault(regions, 2, &err), 0);
 	guest_ram_free(ram);
@@ -184,7 +162,8 @@ static void assert_fails(int code, unsigned int from, int wanted, const char *wo
 	assert_int_equal(guest_ram_prefault(regions, 2, &err), wanted);
 	if (!strstr(err.message, word))
 		fail_msg("no '%s' in: %s", word, err.message);
-	assert_true(there(&regions[0]) + there(&regions[1]) < 200 * MIB);
+	assert_true(guest_ram_test_there(&regions[0]) + guest_ram_test_there(&regions[1]) <
+		    200 * MIB);
 	guest_ram_free(ram);
 }
 
@@ -213,7 +192,8 @@ static void test_tried_again(void **state _unused_)
 	fails.from = 1;
 	fails.once = true;
 	assert_int_equal(guest_ram_prefault(regions, 2, NULL), 0);
-	assert_int_equal(there(&regions[0]) + there(&regions[1]), 200 * MIB);
+	assert_int_equal(guest_ram_test_there(&regions[0]) + guest_ram_test_there(&regions[1]),
+			 200 * MIB);
 	guest_ram_free(ram);
 }
 

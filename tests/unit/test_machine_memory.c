@@ -2,11 +2,10 @@
 /* vmm/machine_memory: RAM that is added to a machine, on the real platform and a KVM that is
  * played. */
 #include "tests/unit/machine_pci_test.h"
+
+#include "tests/unit/guest_ram_test.h"
+#include "tests/unit/meminfo_test.h"
 #include "vmm/machine_priv.h"
-
-#include <sys/stat.h>
-
-#include "base/meminfo.h"
 
 #define SPEC_PORTS 0x700U /* vmm/x86/layout.h, devices/memory_hotplug.h */
 #define SPEC_ADDED (SPEC_PORTS + 256U)
@@ -14,21 +13,6 @@
 #define SPEC_EVENT 2U
 #define BOOT	   (64 * MIB)
 #define PIECE	   (128 * MIB)
-
-/* What this host has for pages; 0: ask it. */
-static uint64_t pinnable;
-
-int __real_meminfo_pinnable(const char *path, uint64_t *ret);
-int __wrap_meminfo_pinnable(const char *path, uint64_t *ret);
-
-int __wrap_meminfo_pinnable(const char *path, uint64_t *ret)
-{
-	int r = __real_meminfo_pinnable(path, ret);
-
-	if (pinnable)
-		*ret = pinnable;
-	return r;
-}
 
 static struct machine_test t;
 static struct machine m;
@@ -136,14 +120,6 @@ static void test_undone(void **state _unused_)
 	assert_true(event());
 }
 
-static uint64_t there(unsigned int index)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(guest_ram_region(t.ram, index)->fd, &st), 0);
-	return (uint64_t)st.st_blocks * 512;
-}
-
 /* With prefault=on all of it is there before the guest hears of it; else it comes as it is used. */
 static void test_made_at_once(void **state _unused_)
 {
@@ -151,11 +127,11 @@ static void test_made_at_once(void **state _unused_)
 
 	setup_with(GIB);
 	assert_int_equal(machine_resize_memory(&m, BOOT + PIECE, NULL), 0);
-	assert_int_equal(there(1), 0);
+	assert_int_equal(guest_ram_test_there(guest_ram_region(t.ram, 1)), 0);
 	m.config.prefault = true;
 	if (machine_resize_memory(&m, BOOT + 2 * PIECE, &err) < 0)
 		fail_msg("%s", err.message);
-	assert_int_equal(there(2), PIECE);
+	assert_int_equal(guest_ram_test_there(guest_ram_region(t.ram, 2)), PIECE);
 }
 
 static void test_cannot_be_made_at_once(void **state _unused_)
