@@ -78,14 +78,10 @@ def watch(host, guest):
 
 def prepare(host, guest, socket):
     """Prepared and given up: milliseconds, and the share that is lost; None if it was too short to tell."""
-    api.ask(host, socket, "vm.prepare", {}, timeout=PREPARE_SECONDS)
-    timed = api.ask(host, socket, "vm.timeline")
-    stamps = next(entry for entry in timed["phases"] if entry["phase"] == "prepare")
-    ms = (stamps["end"] - stamps["begin"]) / timed["tsc-khz"]
-    api.ask(host, socket, "vm.abort", {})
+    ms, begin, end = api.prepare_and_abort(host, socket, PREPARE_SECONDS)
     # KVM's own: what the guest's TSC is ahead of the host's. There is one VM.
     offset = int(host.sh("cat /sys/kernel/debug/kvm/*-*/vcpu0/tsc-offset"))
-    return ms, lost(guest, stamps["begin"] + offset, stamps["end"] + offset)
+    return ms, lost(guest, begin + offset, end + offset)
 
 
 def lost(guest, begin, end):

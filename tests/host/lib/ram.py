@@ -5,14 +5,16 @@ import mmap
 import struct
 
 PAGE = 4096
+# The links in /proc/PID/fd, as a pattern of the shell: the kernel gives those of a session back without their names.
+A_MEMFD = "/memfd:* | '/ (deleted)'"
 
 
 def guest_frames(host, guest):
     """The page frame that each page of a guest's RAM is in, as long as there is no other VM. It is pinned, and keeps them through updates."""
     program = host.path(host.setup.program("luo-frames"))
-    # Its largest memfd: the kernel gives those of a session back without their names.
+    # Its largest memfd.
     host.sh(
-        "most=0; for fd in /proc/$(pidof vmm)/fd/*; do case $(readlink $fd) in /memfd:* | \"/ (deleted)\") size=$(stat -L -c %s $fd)\n"
+        f"most=0; for fd in /proc/$(pidof vmm)/fd/*; do case $(readlink $fd) in {A_MEMFD}) size=$(stat -L -c %s $fd)\n"
         "[ $size -le $most ] || { most=$size; ram=$fd; };; esac; done\n"
         f"exec {program} file $ram /run/test/{guest.id}.frames"
     )

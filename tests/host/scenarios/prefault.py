@@ -3,7 +3,7 @@
 
 from lib import api, updates
 from lib.guest import Guest
-from lib.ram import moved_mib
+from lib.ram import A_MEMFD, moved_mib
 
 MIB = 1 << 20
 MEMORY = 256
@@ -65,8 +65,7 @@ def ram(host, guest):
     """MiB of guest memory that are there, as the host has them in the files of the vmm."""
     known = updates.listed(host)
     pid = known[guest.id]["pid"] if guest.id in known else host.sh(f"cat /run/{guest.id}.pid").strip()
-    # A memfd that was handed over has no name.
-    said = host.sh(f"for fd in /proc/{pid}/fd/*; do case \"$(readlink $fd)\" in /memfd:*|'/ (deleted)') stat -L -c %b $fd;; esac; done")
+    said = host.sh(f"for fd in /proc/{pid}/fd/*; do case $(readlink $fd) in {A_MEMFD}) stat -L -c %b $fd;; esac; done")
     return sum(int(blocks) for blocks in said.split()) * 512 // MIB
 
 
@@ -88,17 +87,11 @@ def prepared(host, name, memory, made):
     """Prepared and given up, twice, without luod: how much of a guest's memory that makes."""
     guest = start(host, name, memory)
     before, moved = ram(host, guest), moved_mib(host)
-    took = []
-    for _ in range(2):
-        api.ask(host, socket(guest), "vm.prepare", {}, timeout=120)
-        timed = api.ask(host, socket(guest), "vm.timeline")
-        stamps = next(entry for entry in timed["phases"] if entry["phase"] == "prepare")
-        took.append((stamps["end"] - stamps["begin"]) / timed["tsc-khz"])
-        api.ask(host, socket(guest), "vm.abort", {})
+    first, second = (api.prepare_and_abort(host, socket(guest))[0] for _ in range(2))
     grown = ram(host, guest) - before
     host.check((grown == 0) == made, f"prepare makes {grown} MiB of guest {name}", f"prepare made {grown} MiB of guest {name}, {before} were there")
     host.measure(f"guest {name}: its memory that the kernel moved meanwhile", moved_mib(host) - moved, "MiB")
-    host.measure(f"guest {name}: the first prepare takes so many times as long as the second", took[0] / took[1], "")
+    host.measure(f"guest {name}: the first prepare takes so many times as long as the second", first / second, "")
     guest.tell("poweroff")
     guest.wait_ended()
 
